@@ -1,0 +1,240 @@
+//! The commit path: group commit without a timer, and without a thread hand-over for a lone caller.
+//!
+//! Whoever appends while nobody leads becomes the leader: it takes all waiting requests, decides them one by one
+//! against the log and what it has staged, and writes the accepted ones with one write. Then it hands the lead on and
+//! only then sees to the sync, so that the next group is decided and written while this one is being synced. One sync
+//! at a time serves every group written before it began.
+
+mod sync;
+mod ticket;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+pub(crate) use self::sync::Syncer;
+use self::ticket::{Call, Queue, Reply, Request, Ticket};
+use crate::condition::{self, AppendCondition, Conflict};
+use crate::error::{AppendError, StorageError};
+use crate::event::Event;
+use crate::housekeeping::Work;
+use crate::index::{Location, Tail};
+use crate::limits::{self, InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+use crate::log::{LogWriter, Reach};
+
+/// Decides and writes appends, and sees to their being durable.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    queue: Mutex<Queue>,
+    /// Signalled when nobody leads any more.
+    unled: Condvar,
+    /// The leader's. The housekeeper seals between two groups.
+    writer: Mutex<LogWriter>,
+    pub(crate) index: RwLock<Tail>,
+    pub(crate) syncer: Syncer,
+    record_conditions: bool,
+    pub(crate) work: Arc<Work>,
+}
+
+/// A request with the leader's decision, to be answered once `position` is settled.
+struct Decided {
+    reply: Reply,
+    answer: Result<u64, AppendError>,
+    /// The last event of an accepted batch, or the event that a refused one lost to; 0 if there is none.
+    position: u64,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        writer: LogWriter,
+        index: Tail,
+        syncer: Syncer,
+        record_conditions: bool,
+        work: Arc<Work>,
+    ) -> Self {
+        Self {
+            queue: Mutex::default(),
+            unled: Condvar::new(),
+            writer: Mutex::new(writer),
+            index: RwLock::new(index),
+            syncer,
+            record_conditions,
+            work,
+        }
+    }
+
+    /// Appends the events as one batch unless an event matches one of the conditions.
+    pub(crate) fn append(
+        &self,
+        events: Vec<Event>,
+        conditions: Vec<AppendCondition>,
+    ) -> Result<u64, AppendError> {
+        let ticket = Arc::new(Ticket::default());
+        let request = self.check(events, conditions, Reply::to(&ticket))?;
+        let leads = {
+            let mut queue = self.queue.lock();
+            if queue.closed {
+                return Err(AppendError::Closed);
+            }
+            queue.requests.push_back(request);
+            !std::mem::replace(&mut queue.led, true)
+        };
+        let mut call = if leads { Call::Lead } else { ticket.wait() };
+        loop {
+            match call {
+                Call::Answer(answer) => return answer,
+                Call::Lead => self.answer(self.lead()),
+            }
+            call = ticket.wait();
+        }
+    }
+
+    fn check(
+        &self,
+        events: Vec<Event>,
+        conditions: Vec<AppendCondition>,
+        reply: Reply,
+    ) -> Result<Request, AppendError> {
+        if events.is_empty() {
+            return Err(InvalidInput::EmptyBatch.into());
+        }
+        limits::at_most("events of a batch", events.len(), MAX_BATCH_EVENTS)?;
+        let encoded = condition::encode(&conditions)?;
+        let bytes = events.iter().map(|event| event.encoded().len()).sum::<usize>() + encoded.len();
+        limits::at_most("bytes of a batch", bytes, MAX_BATCH_BYTES)?;
+        let guards = if self.record_conditions { encoded } else { Vec::new() };
+        Ok(Request { events, conditions, guards, bytes, reply })
+    }
+
+    /// Decides and writes the waiting requests, then hands the lead on.
+    fn lead(&self) -> Vec<Decided> {
+        let _lead = Lead(self);
+        let requests = self.queue.lock().take_group();
+        let mut writer = self.writer.lock();
+        let mut written = self.syncer.check();
+        let durable = self.syncer.durable();
+        let mut group = Vec::with_capacity(requests.len());
+        for request in requests {
+            let answer = match &written {
+                Ok(()) => self.decide(&mut writer, &request, &durable),
+                Err(error) => Err(error.clone().into()),
+            };
+            let position = match &answer {
+                Ok(position) => *position,
+                Err(AppendError::Conflict(conflict)) => conflict.position,
+                Err(_) => 0,
+            };
+            if let Err(AppendError::Storage(error)) = &answer {
+                written = Err(error.clone());
+            }
+            group.push(Decided { reply: request.reply, answer, position });
+        }
+        if let Err(error) = written.and_then(|()| self.write(&mut writer)) {
+            self.syncer.fail(&error);
+            for decided in &mut group {
+                decided.answer = Err(error.clone().into());
+                decided.position = 0;
+            }
+        }
+        group
+    }
+
+    /// Checks one request's conditions and stages its events. What earlier requests staged counts (I4).
+    fn decide(&self, writer: &mut LogWriter, request: &Request, durable: &Reach) -> Result<u64, AppendError> {
+        if let Some(conflict) = self.conflict(&request.conditions) {
+            return Err(AppendError::Conflict(conflict));
+        }
+        let recorded_at = now().max(writer.recorded_at());
+        let mut locations = Vec::with_capacity(request.events.len());
+        writer.stage_batch(&request.events, &request.guards, recorded_at, durable, |offset, length| {
+            locations.push(Location::new(offset, length));
+        })?;
+        let mut index = self.index.write();
+        for (event, location) in request.events.iter().zip(locations) {
+            index.push(&event.view(), location);
+        }
+        Ok(writer.next_position() - 1)
+    }
+
+    fn conflict(&self, conditions: &[AppendCondition]) -> Option<Conflict> {
+        let index = self.index.read();
+        conditions.iter().enumerate().find_map(|(condition, AppendCondition { query, after })| {
+            let position = index.first_match(query, after.checked_add(1)?..=u64::MAX)?;
+            Some(Conflict { position, condition })
+        })
+    }
+
+    /// Writes what is staged and lets others know how far the log is written.
+    fn write(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
+        if !writer.flush()? {
+            return Ok(());
+        }
+        self.syncer.wrote(writer.reach());
+        if let Some(capacity) = writer.wants_next_segment() {
+            self.work.prepare(capacity);
+        }
+        self.work.wrote();
+        Ok(())
+    }
+
+    /// Answers a group once what its answers rest on is settled: the accepted batches, and the events that refused
+    /// ones lost to, so that their callers' next reads see them.
+    fn answer(&self, mut group: Vec<Decided>) {
+        let last = group.iter().map(|decided| decided.position).max().unwrap_or_default();
+        if let Err(error) = self.syncer.settle(last) {
+            let visible = self.syncer.visible();
+            for decided in group.iter_mut().filter(|decided| decided.position > visible) {
+                decided.answer = Err(error.clone().into());
+            }
+        }
+        for decided in group {
+            decided.reply.answer(decided.answer);
+        }
+    }
+
+    /// Covers the last batch with a seal, if it has none, so that damage to it cannot be taken for a torn tail.
+    pub(crate) fn seal(&self) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        self.syncer.check()?;
+        if !writer.is_unsealed() {
+            return Ok(());
+        }
+        self.syncer.make_durable(writer.next_position() - 1)?;
+        let sealed = writer.stage_seal(&self.syncer.durable()).and_then(|()| writer.flush());
+        sealed.inspect_err(|error| self.syncer.fail(error))?;
+        self.syncer.wrote(writer.reach());
+        self.syncer.sync_now()
+    }
+
+    /// Refuses new requests and returns once those under way are decided.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        while queue.led {
+            self.unled.wait(&mut queue);
+        }
+    }
+}
+
+/// Hands the lead on when dropped.
+struct Lead<'a>(&'a Committer);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let cause = "the commit path panicked".to_owned();
+            self.0.syncer.fail(&StorageError::Poisoned { cause });
+        }
+        let mut queue = self.0.queue.lock();
+        queue.hand_on();
+        if !queue.led {
+            self.0.unled.notify_all();
+        }
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,117 @@
+//! Named cursors: positions that outlive the process, moved by compare-and-set.
+//!
+//! ```text
+//! magic 8 | version u32 | count u32 | count x (length u8, name, position u64) | checksum u32
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::bytes::{Decoder, length32, put_short_text};
+use crate::error::{Corruption, ReadError, StorageError};
+use crate::limits;
+use crate::storage::{self, Storage};
+
+/// Name of the file that holds the cursors.
+pub(crate) const CURSORS_FILE: &str = "cursors";
+
+const MAGIC: [u8; 8] = *b"cpcursor";
+const VERSION: u32 = 1;
+
+/// The cursors of one store. All are in one small file, which is replaced as a whole.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    storage: Arc<dyn Storage>,
+    /// Loaded when first asked for, so that a damaged file is in nobody's way who does not use cursors.
+    positions: Mutex<Option<Positions>>,
+}
+
+type Positions = BTreeMap<String, u64>;
+
+impl Cursors {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, positions: Mutex::new(None) }
+    }
+
+    /// The cursor's position, 0 if it was never set.
+    pub(crate) fn get(&self, name: &str) -> Result<u64, ReadError> {
+        limits::text("bytes of the cursor's name", name)?;
+        let mut positions = self.positions.lock();
+        Ok(self.loaded(&mut positions)?.get(name).copied().unwrap_or_default())
+    }
+
+    /// Moves the cursor if it stands where `expected` says; durable on return. `false` if it stands elsewhere.
+    pub(crate) fn set(&self, name: &str, position: u64, expected: Option<u64>) -> Result<bool, ReadError> {
+        limits::text("bytes of the cursor's name", name)?;
+        let mut positions = self.positions.lock();
+        let current = self.loaded(&mut positions)?;
+        if expected.is_some_and(|expected| expected != current.get(name).copied().unwrap_or_default()) {
+            return Ok(false);
+        }
+        let mut changed = current.clone();
+        changed.insert(name.to_owned(), position);
+        storage::replace(&*self.storage, CURSORS_FILE, &encode(&changed))
+            .map_err(StorageError::io("replace", CURSORS_FILE))?;
+        *positions = Some(changed);
+        Ok(true)
+    }
+
+    fn loaded<'a>(&self, positions: &'a mut Option<Positions>) -> Result<&'a Positions, StorageError> {
+        let loaded = match positions.take() {
+            Some(loaded) => loaded,
+            None => load(&*self.storage)?,
+        };
+        Ok(positions.insert(loaded))
+    }
+}
+
+fn load(storage: &dyn Storage) -> Result<Positions, StorageError> {
+    let bytes = match read_all(storage) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Positions::new()),
+        Err(error) => return Err(StorageError::io("read", CURSORS_FILE)(error)),
+    };
+    decode(&bytes).ok_or_else(|| {
+        let what = "the cursors do not match their checksum".to_owned();
+        StorageError::Corrupt(Corruption { file: CURSORS_FILE.to_owned(), offset: 0, what })
+    })
+}
+
+fn read_all(storage: &dyn Storage) -> std::io::Result<Vec<u8>> {
+    let file = storage.open(CURSORS_FILE)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(std::io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+fn encode(positions: &Positions) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&length32(positions.len()).to_le_bytes());
+    for (name, position) in positions {
+        put_short_text(&mut out, name);
+        out.extend_from_slice(&position.to_le_bytes());
+    }
+    let checksum = crc32c::crc32c(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+fn decode(bytes: &[u8]) -> Option<Positions> {
+    let (fields, checksum) = bytes.split_last_chunk::<4>()?;
+    let mut decoder = Decoder::new(fields);
+    let valid = crc32c::crc32c(fields) == u32::from_le_bytes(*checksum)
+        && decoder.array()? == MAGIC
+        && decoder.u32()? == VERSION;
+    if !valid {
+        return None;
+    }
+    let count = decoder.u32()?;
+    let positions = (0..count)
+        .map(|_| Some((decoder.short_text()?.to_owned(), decoder.u64()?)))
+        .collect::<Option<_>>()?;
+    decoder.is_empty().then_some(positions)
+}

@@ -1,0 +1,109 @@
+//! One small error for each operation, with the evidence inside. Nobody has to read the text.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::condition::Conflict;
+use crate::limits::InvalidInput;
+
+/// Damage that recovery must not repair silently: bytes that were acknowledged are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{file}, offset {offset}: {what}")]
+pub struct Corruption {
+    /// The file's name within the store.
+    pub file: String,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// What was found there.
+    pub what: String,
+}
+
+/// Trouble with the storage under the log.
+#[derive(Clone, Debug, Error)]
+pub enum StorageError {
+    /// An operating system call failed.
+    #[error("could not {operation} {file}: {source}")]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// The file's name within the store.
+        file: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// The log is damaged.
+    #[error("the store is damaged: {0}; nothing was changed")]
+    Corrupt(#[from] Corruption),
+    /// An earlier write or sync failed, so what is on disk is unknown until the store is opened again.
+    #[error("no append is possible since a write failed ({cause}): close the store and open it again")]
+    Poisoned {
+        /// The failure, as it was first reported.
+        cause: String,
+    },
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The path cannot be used as a store.
+    #[error("{}: {source}", path.display())]
+    Path {
+        /// The path given.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process, or another handle in this one, has the store open.
+    #[error("the store is open in {}", match pid { Some(pid) => format!("process {pid}"), None => "another process".into() })]
+    Locked {
+        /// The holder's process id, if it could be read.
+        pid: Option<u32>,
+    },
+    /// An option is out of range.
+    #[error("{0}")]
+    InvalidOption(String),
+    /// The log could not be read or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why an append was not made.
+#[derive(Clone, Debug, Error)]
+pub enum AppendError {
+    /// The events or conditions break a limit.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// An event that matches a condition exists: a normal outcome.
+    #[error("event {} matches condition {}", .0.position, .0.condition)]
+    Conflict(Conflict),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The log could not be written. Whether the events are stored shows when the store is opened again.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a read, a wait or a cursor operation failed.
+#[derive(Clone, Debug, Error)]
+pub enum ReadError {
+    /// An argument breaks a limit.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The log could not be read or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl StorageError {
+    /// Wraps an operating system error with what was attempted on which file.
+    pub(crate) fn io<'a>(operation: &'static str, file: &'a str) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { operation, file: file.to_owned(), source: Arc::new(source) }
+    }
+}

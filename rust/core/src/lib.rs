@@ -1,0 +1,43 @@
+//! Counterpoint: an embedded event store with dynamic consistency boundaries (DCB, <https://dcb.events>).
+//!
+//! A store is a directory. Events are appended in batches to a checksummed log; an append can be made to depend on
+//! no matching event having arrived since the caller last looked. This crate is the engine; it knows nothing of
+//! Python. `docs/design.md` has the numbered invariants that comments quote (I1 to I11).
+
+#![deny(clippy::allow_attributes, clippy::disallowed_methods, clippy::disallowed_types)]
+#![deny(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests stop at the first surprise")
+)]
+
+mod bytes;
+mod commit;
+mod condition;
+mod cursors;
+mod error;
+mod event;
+mod housekeeping;
+mod index;
+mod limits;
+pub mod log;
+mod opening;
+mod processes;
+mod query;
+mod read;
+pub mod storage;
+mod store;
+mod subscribe;
+
+pub use condition::{AppendCondition, Conflict};
+pub use error::{AppendError, Corruption, OpenError, ReadError, StorageError};
+pub use event::{Event, EventView, SequencedEvent, Tags};
+pub use limits::{
+    InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_CONDITIONS, MAX_CURSOR_NAME_BYTES, MAX_DATA_BYTES,
+    MAX_QUERY_ITEMS, MAX_TAGS, MAX_TEXT_BYTES,
+};
+pub use query::{Items, Query, QueryItem};
+pub use read::{Chunks, Read, ReadOptions};
+pub use store::{Durability, Options, SEGMENT_BYTES, Stats, Store};
+pub use subscribe::Subscription;

@@ -1,0 +1,286 @@
+//! The frame: one batch, written whole or not at all.
+//!
+//! ```text
+//! header, 64 bytes
+//!    0 magic u32          4 kind u32             8 length u32         12 event count u32
+//!   16 first position u64                       24 recorded at u64
+//!   32 durable position u64                     40 durable end u64
+//!   48 previous u32      52 events bytes u32    56 guards bytes u32   60 header checksum u32
+//! events  count x record: length u32 | checksum u32 | recorded at u64 | encoded event
+//! guards  the conditions of the append, if it had any and they are recorded
+//! zeros   up to the alignment
+//! checksum u32 of all before it
+//! ```
+//!
+//! All checksums are CRC32C. A frame's are seeded with the store's id, the segment, the offset and the previous
+//! frame's checksum, so bytes that are stale, misplaced or of an abandoned write never validate. A record's is seeded
+//! with the store's id and its position, so that one event can be read and trusted without its frame.
+
+use uuid::Uuid;
+
+use crate::bytes::{Decoder, length32};
+use crate::condition::{self, AppendCondition};
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+
+/// Bytes of a frame's header.
+pub const HEADER_BYTES: usize = 64;
+/// Frames start and end at multiples of this.
+pub const ALIGNMENT: usize = 8;
+/// Bytes of a record before the encoded event.
+pub const RECORD_HEADER_BYTES: usize = 16;
+/// Longest frame: a full batch with its records' headers and its own.
+pub const MAX_FRAME_BYTES: usize =
+    MAX_BATCH_BYTES + MAX_BATCH_EVENTS * RECORD_HEADER_BYTES + 2 * HEADER_BYTES;
+
+pub(crate) const MAGIC: [u8; 4] = *b"cpf\x01";
+const CHECKSUM_BYTES: usize = 4;
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Events, with the conditions they were appended under.
+    Batch = 1,
+    /// No events: it tells that everything before it is durable.
+    Seal = 2,
+    /// The last frame of a full segment.
+    End = 3,
+}
+
+/// The seed that binds checksums to one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSeed(u32);
+
+impl StoreSeed {
+    /// The seed of the store with this id.
+    pub fn new(store: Uuid) -> Self {
+        Self(crc32c::crc32c(store.as_bytes()))
+    }
+
+    fn frame(self, segment: u64, offset: u64, previous: u32) -> u32 {
+        let seed = crc32c::crc32c_append(self.0, &segment.to_le_bytes());
+        let seed = crc32c::crc32c_append(seed, &offset.to_le_bytes());
+        crc32c::crc32c_append(seed, &previous.to_le_bytes())
+    }
+
+    fn record(self, position: u64, recorded_at: u64) -> u32 {
+        let seed = crc32c::crc32c_append(self.0, &position.to_le_bytes());
+        crc32c::crc32c_append(seed, &recorded_at.to_le_bytes())
+    }
+}
+
+/// The fields of a frame's header that the writer chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame is for.
+    pub kind: Kind,
+    /// The position of its first event, or of the next event if it has none.
+    pub first_position: u64,
+    /// Microseconds since the Unix epoch.
+    pub recorded_at: u64,
+    /// The last durable position when the frame was written.
+    pub durable: u64,
+    /// The offset in this segment up to which everything was durable when the frame was written.
+    pub durable_end: u64,
+    /// The checksum of the frame before, or of the segment's header.
+    pub previous: u32,
+}
+
+/// Where a frame was put and what links the next one to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The frame's length in bytes.
+    pub length: usize,
+    /// The frame's checksum.
+    pub checksum: u32,
+}
+
+/// The length of the frame for these parts.
+pub const fn frame_length(events: usize, event_bytes: usize, guards: usize) -> usize {
+    let body = event_bytes + events * RECORD_HEADER_BYTES + guards;
+    (HEADER_BYTES + body + CHECKSUM_BYTES).next_multiple_of(ALIGNMENT)
+}
+
+/// Appends one frame to `out`, to be written at `offset` of `segment`. `placed` is told each record's offset and length.
+pub(crate) fn encode<'a>(
+    out: &mut Vec<u8>,
+    seed: StoreSeed,
+    (segment, offset): (u64, u64),
+    header: &Header,
+    events: impl ExactSizeIterator<Item = &'a [u8]>,
+    guards: &[u8],
+    mut placed: impl FnMut(u64, usize),
+) -> Encoded {
+    let start = out.len();
+    let count = events.len();
+    out.resize(start + HEADER_BYTES, 0);
+    for (event, position) in events.zip(header.first_position..) {
+        placed(offset + (out.len() - start) as u64, RECORD_HEADER_BYTES + event.len());
+        let checksum = crc32c::crc32c_append(seed.record(position, header.recorded_at), event);
+        out.extend_from_slice(&length32(event.len()).to_le_bytes());
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out.extend_from_slice(&header.recorded_at.to_le_bytes());
+        out.extend_from_slice(event);
+    }
+    let event_bytes = out.len() - start - HEADER_BYTES;
+    out.extend_from_slice(guards);
+    let unpadded = out.len() - start + CHECKSUM_BYTES;
+    let length = unpadded.next_multiple_of(ALIGNMENT);
+    out.resize(start + length - CHECKSUM_BYTES, 0);
+
+    let frame_seed = seed.frame(segment, offset, header.previous);
+    let mut fields = Vec::with_capacity(HEADER_BYTES);
+    fields.extend_from_slice(&MAGIC);
+    for field in [header.kind as u32, length32(length), length32(count)] {
+        fields.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [header.first_position, header.recorded_at, header.durable, header.durable_end] {
+        fields.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [header.previous, length32(event_bytes), length32(guards.len())] {
+        fields.extend_from_slice(&field.to_le_bytes());
+    }
+    let header_checksum = crc32c::crc32c_append(frame_seed, &fields);
+    fields.extend_from_slice(&header_checksum.to_le_bytes());
+    let (header_place, body) = out
+        .get_mut(start..)
+        .and_then(|frame| frame.split_first_chunk_mut::<HEADER_BYTES>())
+        .expect("room for the header was made above");
+    header_place.copy_from_slice(&fields);
+    let checksum = crc32c::crc32c_append(crc32c::crc32c_append(frame_seed, &fields), body);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    Encoded { length, checksum }
+}
+
+/// A frame whose checksums have been verified. Whether it links to what comes before is for the caller to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The header's fields.
+    pub header: Header,
+    /// How many events it holds.
+    pub event_count: u32,
+    /// Its length in bytes.
+    pub length: usize,
+    /// Its checksum, which the next frame quotes.
+    pub checksum: u32,
+    /// Its offset in the segment.
+    pub offset: u64,
+    seed: StoreSeed,
+    events: &'a [u8],
+    guards: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the frame at the start of `bytes`, which stand at `offset` of `segment`; an error says what is wrong.
+    pub fn decode(
+        bytes: &'a [u8],
+        seed: StoreSeed,
+        (segment, offset): (u64, u64),
+    ) -> Result<Self, &'static str> {
+        let (header_bytes, _) =
+            bytes.split_first_chunk::<HEADER_BYTES>().ok_or("no room for a frame header")?;
+        let (fields, header_checksum) = header_bytes.split_last_chunk::<4>().ok_or("no header")?;
+        let (raw, header) = decode_header(fields).ok_or("no frame header")?;
+        let frame_seed = seed.frame(segment, offset, header.previous);
+        if crc32c::crc32c_append(frame_seed, fields) != u32::from_le_bytes(*header_checksum) {
+            return Err("the header's checksum is wrong");
+        }
+        let length = raw.length as usize;
+        if length > MAX_FRAME_BYTES || !length.is_multiple_of(ALIGNMENT) {
+            return Err("the frame's length is out of bounds");
+        }
+        let frame = bytes.get(..length).ok_or("the frame is longer than its segment")?;
+        let (summed, checksum) =
+            frame.split_last_chunk::<CHECKSUM_BYTES>().ok_or("the frame is too short")?;
+        let checksum = u32::from_le_bytes(*checksum);
+        if crc32c::crc32c_append(frame_seed, summed) != checksum {
+            return Err("the frame's checksum is wrong");
+        }
+        let mut body = Decoder::new(summed.get(HEADER_BYTES..).ok_or("the frame is too short")?);
+        let events = body.take(raw.event_bytes as usize).ok_or("the events do not fit the frame")?;
+        let guards = body.take(raw.guard_bytes as usize).ok_or("the guards do not fit the frame")?;
+        Ok(Self { header, event_count: raw.event_count, length, checksum, offset, seed, events, guards })
+    }
+
+    /// The records in order: offset in the segment, length, and the encoded event. `None` where one is malformed.
+    pub fn records(&self) -> impl Iterator<Item = Option<Record<'a>>> {
+        let mut rest = Decoder::new(self.events);
+        let mut offset = self.offset + HEADER_BYTES as u64;
+        let (seed, first) = (self.seed, self.header.first_position);
+        (0..u64::from(self.event_count)).map(move |index| {
+            let mut peek = rest.clone();
+            let length = RECORD_HEADER_BYTES + usize::try_from(peek.u32()?).ok()?;
+            let record = Record::decode(rest.take(length)?, seed, first + index, offset)?;
+            offset += length as u64;
+            Some(record)
+        })
+    }
+
+    /// The conditions under which the batch was accepted, as far as they were recorded; `None` if they are malformed.
+    pub fn guards(&self) -> Option<Vec<AppendCondition>> {
+        condition::decode(self.guards)
+    }
+
+    /// The position after the last event of this frame.
+    pub fn next_position(&self) -> Option<u64> {
+        self.header.first_position.checked_add(u64::from(self.event_count))
+    }
+
+    /// The offset after this frame.
+    pub fn end(&self) -> u64 {
+        self.offset + self.length as u64
+    }
+}
+
+/// One event as the log stores it.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The offset of the record in its segment.
+    pub offset: u64,
+    /// The length of the record in bytes.
+    pub length: usize,
+    /// Microseconds since the Unix epoch.
+    pub recorded_at: u64,
+    /// The encoded event.
+    pub event: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record that fills `bytes` and verifies its checksum, which is bound to `position`.
+    pub fn decode(bytes: &'a [u8], seed: StoreSeed, position: u64, offset: u64) -> Option<Self> {
+        let mut decoder = Decoder::new(bytes);
+        let length = usize::try_from(decoder.u32()?).ok()?;
+        let checksum = decoder.u32()?;
+        let recorded_at = decoder.u64()?;
+        let event = decoder.take(length)?;
+        let valid = crc32c::crc32c_append(seed.record(position, recorded_at), event) == checksum;
+        (valid && decoder.is_empty()).then_some(Self { offset, length: bytes.len(), recorded_at, event })
+    }
+}
+
+struct RawHeader {
+    length: u32,
+    event_count: u32,
+    event_bytes: u32,
+    guard_bytes: u32,
+}
+
+fn decode_header(fields: &[u8]) -> Option<(RawHeader, Header)> {
+    let mut decoder = Decoder::new(fields);
+    if decoder.array()? != MAGIC {
+        return None;
+    }
+    let kind = match decoder.u32()? {
+        1 => Kind::Batch,
+        2 => Kind::Seal,
+        3 => Kind::End,
+        _ => return None,
+    };
+    let (length, event_count) = (decoder.u32()?, decoder.u32()?);
+    let (first_position, recorded_at) = (decoder.u64()?, decoder.u64()?);
+    let (durable, durable_end) = (decoder.u64()?, decoder.u64()?);
+    let previous = decoder.u32()?;
+    let (event_bytes, guard_bytes) = (decoder.u32()?, decoder.u32()?);
+    let header = Header { kind, first_position, recorded_at, durable, durable_end, previous };
+    Some((RawHeader { length, event_count, event_bytes, guard_bytes }, header))
+}

@@ -1,0 +1,127 @@
+//! Recovery: a pure function over the bytes of a segment, so that every torn tail can be tested by hand.
+//!
+//! Frames are read from the start for as long as they validate and link. What stands after them decides:
+//!
+//! - zeros only: the log ends here;
+//! - anything else, and no later frame proves that these bytes were once durable: a torn tail, of a batch that was
+//!   never acknowledged (I8);
+//! - a later frame proves it, or the segment is known to be full: damage.
+
+use super::frame::{ALIGNMENT, Frame, Kind, MAGIC, StoreSeed};
+use super::segment::{HEADER_BYTES, SegmentHeader};
+use crate::error::Corruption;
+
+/// What must hold where a segment begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// The store, if it is known yet.
+    pub store: Option<uuid::Uuid>,
+    /// The first position.
+    pub position: u64,
+    /// The checksum of the last frame before.
+    pub previous: u32,
+}
+
+/// Where the valid frames of a segment end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The segment's header.
+    pub header: SegmentHeader,
+    /// The offset after the last valid frame.
+    pub offset: u64,
+    /// The checksum that the next frame must quote.
+    pub previous: u32,
+    /// The position of the next event.
+    pub next_position: u64,
+    /// The time of the last frame.
+    pub recorded_at: u64,
+    /// The offset up to which a frame says that everything is durable.
+    pub durable_end: u64,
+    /// The last frame's kind; `None` if the segment is empty.
+    pub last: Option<Kind>,
+    /// Whether bytes of a batch that was never acknowledged follow.
+    pub torn: bool,
+}
+
+/// Reads a segment from its bytes, handing each frame to `visit`, which may refuse it with what is wrong.
+pub fn scan<'a>(
+    name: &str,
+    bytes: &'a [u8],
+    start: Start,
+    mut visit: impl FnMut(Frame<'a>) -> Result<(), &'static str>,
+) -> Result<End, Corruption> {
+    let corrupt =
+        |offset: u64, what: &str| Corruption { file: name.to_owned(), offset, what: what.to_owned() };
+    let (header, checksum) = SegmentHeader::decode(bytes).map_err(|what| corrupt(0, &what))?;
+    if header.first_position != start.position {
+        let what = format!("the segment begins at {}, but {} is next", header.first_position, start.position);
+        return Err(corrupt(0, &what));
+    }
+    if header.previous != start.previous || start.store.is_some_and(|store| store != header.store) {
+        return Err(corrupt(0, "the segment does not continue the one before it"));
+    }
+    let seed = StoreSeed::new(header.store);
+    let mut end = End {
+        header,
+        offset: HEADER_BYTES as u64,
+        previous: checksum,
+        next_position: header.first_position,
+        recorded_at: 0,
+        durable_end: HEADER_BYTES as u64,
+        last: None,
+        torn: false,
+    };
+    while end.last != Some(Kind::End) {
+        let rest = rest(bytes, end.offset);
+        let what = match Frame::decode(rest, seed, (header.first_position, end.offset)) {
+            Ok(frame) if frame.header.previous != end.previous => {
+                "the frame does not link to the one before it"
+            }
+            Ok(frame) if frame.header.first_position != end.next_position => {
+                "the frame's position is out of order"
+            }
+            Ok(frame) => {
+                let next_position =
+                    frame.next_position().ok_or_else(|| corrupt(end.offset, "positions overflow"))?;
+                visit(frame).map_err(|what| corrupt(end.offset, what))?;
+                end = End {
+                    offset: frame.end(),
+                    previous: frame.checksum,
+                    next_position,
+                    recorded_at: end.recorded_at.max(frame.header.recorded_at),
+                    durable_end: end.durable_end.max(frame.header.durable_end),
+                    last: Some(frame.header.kind),
+                    ..end
+                };
+                continue;
+            }
+            Err(what) => what,
+        };
+        if (bytes.len() as u64) < header.capacity {
+            return Err(corrupt(bytes.len() as u64, "the file is shorter than it was made"));
+        }
+        if rest.iter().all(|byte| *byte == 0) {
+            break;
+        }
+        if proves_durable(rest, seed, header.first_position, end.offset) {
+            return Err(corrupt(end.offset, what));
+        }
+        end.torn = true;
+        break;
+    }
+    Ok(end)
+}
+
+/// Whether a valid frame somewhere after the bad bytes at `bad` was written when those were already durable.
+fn proves_durable(rest: &[u8], seed: StoreSeed, segment: u64, bad: u64) -> bool {
+    (ALIGNMENT..rest.len()).step_by(ALIGNMENT).any(|skipped| {
+        let bytes = rest.get(skipped..).unwrap_or_default();
+        bytes.starts_with(&MAGIC)
+            && Frame::decode(bytes, seed, (segment, bad + skipped as u64))
+                .is_ok_and(|frame| frame.header.durable_end > bad)
+    })
+}
+
+fn rest(bytes: &[u8], offset: u64) -> &[u8] {
+    usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default()
+}

@@ -1,0 +1,164 @@
+//! Segment files: named by their first position, preallocated, append-only, immutable once full.
+//!
+//! ```text
+//! header, 64 bytes
+//!    0 magic 8           8 version u32         12 zero u32
+//!   16 store id 16                             32 first position u64
+//!   40 capacity u64     48 previous u32        52 zeros 8             60 checksum u32
+//! frames, then zeros up to the capacity
+//! ```
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use super::frame::{Record, StoreSeed};
+use crate::bytes::Decoder;
+use crate::error::{Corruption, StorageError};
+use crate::storage::StorageFile;
+
+/// Bytes of a segment's header; the first frame follows.
+pub const HEADER_BYTES: usize = 64;
+/// The version of the log format.
+pub const VERSION: u32 = 1;
+/// How the names of segment files end.
+pub const EXTENSION: &str = ".log";
+
+const MAGIC: [u8; 8] = *b"cplog\r\n\x1a";
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The store it belongs to.
+    pub store: Uuid,
+    /// The position of its first event.
+    pub first_position: u64,
+    /// The length the file was made with. A shorter file has lost its end, unless the segment is full.
+    pub capacity: u64,
+    /// The checksum of the last frame of the segment before, 0 for the first.
+    pub previous: u32,
+}
+
+impl SegmentHeader {
+    /// The header's bytes, and its checksum, which the first frame quotes.
+    pub fn encode(&self) -> ([u8; HEADER_BYTES], u32) {
+        let mut fields = Vec::with_capacity(HEADER_BYTES);
+        fields.extend_from_slice(&MAGIC);
+        fields.extend_from_slice(&VERSION.to_le_bytes());
+        fields.extend_from_slice(&[0; 4]);
+        fields.extend_from_slice(self.store.as_bytes());
+        fields.extend_from_slice(&self.first_position.to_le_bytes());
+        fields.extend_from_slice(&self.capacity.to_le_bytes());
+        fields.extend_from_slice(&self.previous.to_le_bytes());
+        fields.extend_from_slice(&[0; 8]);
+        let checksum = crc32c::crc32c(&fields);
+        fields.extend_from_slice(&checksum.to_le_bytes());
+        (fields.try_into().expect("the fields above add up to the header"), checksum)
+    }
+
+    /// Reads a header and its checksum; an error says what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, u32), String> {
+        let (header, _) =
+            bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the file is shorter than a segment header")?;
+        let (fields, checksum) = header.split_last_chunk::<4>().ok_or("no header")?;
+        let checksum = u32::from_le_bytes(*checksum);
+        let mut decoder = Decoder::new(fields);
+        let mut decode = || {
+            let (magic, version, _) = (decoder.array::<8>()?, decoder.u32()?, decoder.u32()?);
+            let header = Self {
+                store: Uuid::from_bytes(decoder.array()?),
+                first_position: decoder.u64()?,
+                capacity: decoder.u64()?,
+                previous: decoder.u32()?,
+            };
+            Some((magic, version, header))
+        };
+        let (magic, version, header) = decode().ok_or("no header")?;
+        if magic != MAGIC {
+            return Err("not a segment of an event log".to_owned());
+        }
+        if crc32c::crc32c(fields) != checksum {
+            return Err("the segment header's checksum is wrong".to_owned());
+        }
+        if version != VERSION {
+            return Err(format!("log format version {version}, but this release reads version {VERSION}"));
+        }
+        Ok((header, checksum))
+    }
+}
+
+/// The file name of the segment that begins at `first_position`.
+pub fn file_name(first_position: u64) -> String {
+    format!("{first_position:020}{EXTENSION}")
+}
+
+/// The first position of the segment with this file name; `None` if it is not the name of a segment.
+pub fn first_position(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(EXTENSION).filter(|digits| digits.len() == 20)?;
+    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// A segment as readers see it.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) first_position: u64,
+    pub(crate) file: Arc<dyn StorageFile>,
+}
+
+impl Segment {
+    pub(crate) fn name(&self) -> String {
+        file_name(self.first_position)
+    }
+
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
+        self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+    }
+
+    /// Verifies a record that was read from this segment.
+    pub(crate) fn record<'a>(
+        &self,
+        bytes: &'a [u8],
+        seed: StoreSeed,
+        position: u64,
+        offset: u64,
+    ) -> Result<Record<'a>, StorageError> {
+        Record::decode(bytes, seed, position, offset).ok_or_else(|| {
+            self.corrupt(offset, format!("the record of event {position} does not match its checksum"))
+        })
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, what: impl Into<String>) -> StorageError {
+        StorageError::Corrupt(Corruption { file: self.name(), offset, what: what.into() })
+    }
+}
+
+/// All segments, in order of position.
+#[derive(Debug, Default)]
+pub(crate) struct Segments(RwLock<Vec<Arc<Segment>>>);
+
+impl Segments {
+    /// Adds the next segment, in place of one that has the same first position and so no events.
+    pub(crate) fn push(&self, segment: Arc<Segment>) {
+        let mut segments = self.0.write();
+        segments.pop_if(|last| last.first_position == segment.first_position);
+        segments.push(segment);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// The segment that holds `position`, and the first position of the one after it.
+    pub(crate) fn holding(&self, position: u64) -> Option<(Arc<Segment>, Option<u64>)> {
+        let segments = self.0.read();
+        let after = segments.partition_point(|segment| segment.first_position <= position);
+        let segment = segments.get(after.checked_sub(1)?)?;
+        Some((Arc::clone(segment), segments.get(after).map(|next| next.first_position)))
+    }
+
+    pub(crate) fn bytes(&self) -> Result<u64, StorageError> {
+        let segments = self.0.read();
+        segments.iter().map(|one| one.file.len().map_err(StorageError::io("measure", &one.name()))).sum()
+    }
+}

@@ -1,0 +1,159 @@
+//! Opening: recovery of every segment, and the index built from what it finds.
+
+use std::sync::Arc;
+
+use crate::cursors::CURSORS_FILE;
+use crate::error::{Corruption, StorageError};
+use crate::event::EventView;
+use crate::index::{Location, Tail};
+use crate::log::frame::{Frame, Kind};
+use crate::log::recovery::{self, End, Start};
+use crate::log::segment::{self, HEADER_BYTES, SegmentHeader};
+use crate::log::{FIRST_SEGMENT_BYTES, LogWriter, Segment, SegmentMaker, Segments};
+use crate::processes::{MARKS_FILE, Marks};
+use crate::storage::{Storage, TEMPORARY};
+
+/// What an open store starts from.
+pub(crate) struct Opened {
+    pub(crate) writer: LogWriter,
+    pub(crate) index: Tail,
+    pub(crate) marks: Marks,
+}
+
+/// Recovers the log, or makes the first segment of a new store. The caller holds the lock.
+pub(crate) fn recover(
+    storage: &dyn Storage,
+    maker: &Arc<SegmentMaker>,
+    segments: &Arc<Segments>,
+    max_segment_bytes: u64,
+) -> Result<Opened, StorageError> {
+    let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
+    for name in names.iter().filter(|name| name.ends_with(TEMPORARY)) {
+        storage.remove(name).map_err(StorageError::io("remove", name))?;
+    }
+    let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
+    firsts.sort_unstable();
+    let stray = take_empty_last(storage, &mut firsts)?;
+    let mut index = Tail::default();
+    let (segment, end) = match firsts.last() {
+        None => begin(&names, maker, segments, max_segment_bytes)?,
+        Some(last) => scan_all(storage, &firsts, *last, segments, &mut index)?,
+    };
+    if let Some(name) = stray {
+        if end.last == Some(Kind::End) {
+            let what = "the file is empty, but the segment before it is full".to_owned();
+            return Err(StorageError::Corrupt(Corruption { file: name, offset: 0, what }));
+        }
+        storage.remove(&name).map_err(StorageError::io("remove", &name))?;
+    }
+    let writer = LogWriter::resume(Arc::clone(maker), Arc::clone(segments), max_segment_bytes, segment, end)?;
+    let marks = Marks::rebuild(storage, writer.store(), writer.next_position() - 1)?;
+    Ok(Opened { writer, index, marks })
+}
+
+/// Takes the last segment's name off the list if its file is empty and others come before it.
+///
+/// A segment gets its name when its header is durable, and the one before it ends before that. So an empty file after a
+/// segment that has not ended never held anything; something else left it there, such as a copy to a full disk.
+fn take_empty_last(storage: &dyn Storage, firsts: &mut Vec<u64>) -> Result<Option<String>, StorageError> {
+    let [_, .., last] = firsts.as_slice() else { return Ok(None) };
+    let name = segment::file_name(*last);
+    let file = storage.open(&name).map_err(StorageError::io("open", &name))?;
+    if !file.is_empty().map_err(StorageError::io("measure", &name))? {
+        return Ok(None);
+    }
+    firsts.pop();
+    Ok(Some(name))
+}
+
+fn begin(
+    names: &[String],
+    maker: &SegmentMaker,
+    segments: &Segments,
+    max_segment_bytes: u64,
+) -> Result<(Arc<Segment>, End), StorageError> {
+    // These are made after the first segment: a store that has them has had a log, and starting anew would hide its
+    // loss.
+    if let Some(file) = names.iter().find(|name| [MARKS_FILE, CURSORS_FILE].contains(&name.as_str())) {
+        let what = format!("the log is missing, but {file} shows that there was one");
+        return Err(StorageError::Corrupt(Corruption { file: segment::file_name(1), offset: 0, what }));
+    }
+    let header = SegmentHeader {
+        store: uuid::Uuid::new_v4(),
+        first_position: 1,
+        capacity: FIRST_SEGMENT_BYTES.min(max_segment_bytes),
+        previous: 0,
+    };
+    let (segment, end) = maker.create(header)?;
+    segments.push(Arc::clone(&segment));
+    Ok((segment, end))
+}
+
+fn scan_all(
+    storage: &dyn Storage,
+    firsts: &[u64],
+    last: u64,
+    segments: &Segments,
+    index: &mut Tail,
+) -> Result<(Arc<Segment>, End), StorageError> {
+    let mut start = Start { store: None, position: 1, previous: 0 };
+    let mut recorded_at = 0;
+    let mut bytes = Vec::new();
+    for first in firsts {
+        let name = segment::file_name(*first);
+        let file = storage.open(&name).map_err(StorageError::io("open", &name))?;
+        let segment = Arc::new(Segment { first_position: *first, file });
+        let length = segment.file.len().map_err(StorageError::io("measure", &name))?;
+        bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        segment.read(&mut bytes, 0)?;
+        if *first != start.position {
+            let what = format!("the segment that begins at {} is missing", start.position);
+            return Err(segment.corrupt(0, what));
+        }
+        let mut end = recovery::scan(&name, &bytes, start, |frame| index_frame(index, &frame))?;
+        recorded_at = end.recorded_at.max(recorded_at);
+        end.recorded_at = recorded_at;
+        segments.push(Arc::clone(&segment));
+        if *first == last {
+            rewrite_tail(&segment, &bytes, &end)?;
+            return Ok((segment, end));
+        }
+        if end.last != Some(Kind::End) {
+            return Err(segment.corrupt(end.offset, "the segment is not full, but another one follows it"));
+        }
+        start = Start { store: Some(end.header.store), position: end.next_position, previous: end.previous };
+    }
+    unreachable!("the loop returns at the last segment")
+}
+
+fn index_frame(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static str> {
+    if frame.guards().is_none() {
+        return Err("the frame's conditions are malformed");
+    }
+    for record in frame.records() {
+        let record = record.ok_or("a record does not match its checksum")?;
+        let event = EventView::decode(record.event).ok_or("an event is malformed")?;
+        index.push(&event, Location::new(record.offset, record.length));
+    }
+    Ok(())
+}
+
+/// Writes the frames again that no later frame calls durable, drops what follows them, and syncs.
+///
+/// The page cache may show bytes that the disk never got: after a failed sync their pages count as clean, and a
+/// further sync would succeed without writing them (I9). Written again, they are dirty again.
+fn rewrite_tail(segment: &Segment, bytes: &[u8], end: &End) -> Result<(), StorageError> {
+    let name = segment.name();
+    let failed = |error| StorageError::io("rewrite", &name)(error);
+    let place = |offset: u64| usize::try_from(offset).expect("offsets are inside the bytes read");
+    let from = end.durable_end.min(end.offset).max(HEADER_BYTES as u64);
+    let to = if end.torn { bytes.len() } else { place(end.offset) };
+    if place(from) >= to {
+        return Ok(());
+    }
+    let mut tail = bytes.get(place(from)..to).unwrap_or_default().to_vec();
+    let kept = place(end.offset - from);
+    tail.get_mut(kept..).unwrap_or_default().fill(0);
+    segment.file.write_all_at(&tail, from).map_err(failed)?;
+    segment.file.sync_data().map_err(|error| StorageError::io("sync", &name)(error))
+}

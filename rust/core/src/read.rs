@@ -1,0 +1,184 @@
+//! Reads: a snapshot's head, then the matching events in chunks.
+//!
+//! A chunk is found in the index under its lock, and read from the log without it. Nothing of the log is kept in
+//! memory beyond the chunk.
+
+use std::sync::Arc;
+
+use crate::error::{ReadError, StorageError};
+use crate::event::{Event, SequencedEvent};
+use crate::index::{Direction, Location};
+use crate::limits::InvalidInput;
+use crate::log::{Segment, StoreSeed};
+use crate::query::Query;
+use crate::store::Inner;
+
+/// The first chunk is small, so that a read of one event costs one event; each next one is larger.
+const FIRST_CHUNK_EVENTS: usize = 8;
+const MAX_CHUNK_EVENTS: usize = 1024;
+const MAX_CHUNK_BYTES: u64 = 1 << 20;
+/// Events that are closer together than this in a segment are fetched with one read.
+const MAX_GAP_BYTES: u64 = 1024;
+/// How many positions are searched before the index is unlocked for a moment, so that no reader stalls appends.
+const WINDOW: u64 = 1 << 20;
+
+/// Which part of the log a read covers, and in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Only events after this position (exclusive).
+    pub after: u64,
+    /// Only events up to this position (inclusive).
+    pub until: Option<u64>,
+    /// From the newest to the oldest.
+    pub reverse: bool,
+    /// At most this many events.
+    pub limit: Option<u64>,
+}
+
+/// One read: the head it was taken at, and any number of passes over its events.
+#[derive(Clone, Debug)]
+pub struct Read {
+    store: Arc<Inner>,
+    query: Query,
+    options: ReadOptions,
+    head: u64,
+}
+
+impl Read {
+    pub(crate) fn new(store: Arc<Inner>, query: Query, options: ReadOptions) -> Result<Self, ReadError> {
+        if options.limit == Some(0) {
+            return Err(InvalidInput::ZeroLimit.into());
+        }
+        let head = store.head()?;
+        Ok(Self { store, query, options, head })
+    }
+
+    /// The head of the snapshot: nothing that this read does not see can appear at or below it (I5).
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// A pass over the events.
+    pub fn chunks(&self) -> Chunks {
+        Chunks {
+            read: self.clone(),
+            low: self.options.after.saturating_add(1),
+            high: self.options.until.unwrap_or(u64::MAX).min(self.head),
+            left: self.options.limit.unwrap_or(u64::MAX),
+            chunk_events: FIRST_CHUNK_EVENTS,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+/// A pass over the events of a read, chunk by chunk.
+#[derive(Debug)]
+pub struct Chunks {
+    read: Read,
+    /// The positions that are still to be searched, both inclusive.
+    low: u64,
+    high: u64,
+    left: u64,
+    chunk_events: usize,
+    buffer: Vec<u8>,
+}
+
+/// An event that was found in the index.
+type Found = (u64, Location);
+
+impl Chunks {
+    /// The next events in order; empty when there are no more.
+    pub fn next_chunk(&mut self) -> Result<Vec<SequencedEvent>, ReadError> {
+        let mut found = Vec::new();
+        while found.is_empty() && self.low <= self.high && self.left > 0 {
+            self.read.store.check_open()?;
+            self.search_window(&mut found);
+        }
+        self.chunk_events = (self.chunk_events * 4).min(MAX_CHUNK_EVENTS);
+        self.left -= found.len() as u64;
+        let mut events = Vec::with_capacity(found.len());
+        let mut rest = found.as_slice();
+        while !rest.is_empty() {
+            rest = self.load_run(rest, &mut events)?;
+        }
+        Ok(events)
+    }
+
+    fn direction(&self) -> Direction {
+        if self.read.options.reverse { Direction::Backward } else { Direction::Forward }
+    }
+
+    /// Finds the events of the next chunk within one window of positions, and moves past what was searched.
+    fn search_window(&mut self, found: &mut Vec<Found>) {
+        let direction = self.direction();
+        let window = match direction {
+            Direction::Forward => self.low..=self.high.min(self.low.saturating_add(WINDOW)),
+            Direction::Backward => self.low.max(self.high.saturating_sub(WINDOW))..=self.high,
+        };
+        let mut searched = match direction {
+            Direction::Forward => *window.end(),
+            Direction::Backward => *window.start(),
+        };
+        let limit = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk_events);
+        let index = self.read.store.committer.index.read();
+        let mut bytes = 0;
+        for position in index.matches(&self.read.query, window, direction) {
+            let location = index.location(position).expect("the index knows where its events are");
+            found.push((position, location));
+            bytes += u64::from(location.length);
+            if found.len() == limit || bytes >= MAX_CHUNK_BYTES {
+                searched = position;
+                break;
+            }
+        }
+        match direction {
+            Direction::Forward => self.low = searched.saturating_add(1),
+            // Position 0 does not exist, so a search that reached 1 is over.
+            Direction::Backward => self.high = searched.saturating_sub(1),
+        }
+    }
+
+    /// Reads the longest run of neighbours at the start of `found` with one read; returns the rest.
+    fn load_run<'a>(
+        &mut self,
+        found: &'a [Found],
+        events: &mut Vec<SequencedEvent>,
+    ) -> Result<&'a [Found], StorageError> {
+        let Some((first, _)) = found.first() else { return Ok(&[]) };
+        let (segment, next) =
+            self.read.store.segments.holding(*first).expect("every position in the index is in a segment");
+        let (mut start, mut end, mut count) = (u64::MAX, 0, 0);
+        for (position, location) in found {
+            let outside = *position < segment.first_position || next.is_some_and(|next| *position >= next);
+            let (from, to) = (u64::from(location.offset), u64::from(location.offset + location.length));
+            let apart = count > 0 && (from > end + MAX_GAP_BYTES || to + MAX_GAP_BYTES < start);
+            if outside || apart || (count > 0 && end.max(to) - start.min(from) > MAX_CHUNK_BYTES) {
+                break;
+            }
+            (start, end, count) = (start.min(from), end.max(to), count + 1);
+        }
+        let (run, rest) = found.split_at(count);
+        self.buffer.resize(usize::try_from(end - start).expect("bounded by one event or MAX_CHUNK_BYTES"), 0);
+        segment.read(&mut self.buffer, start)?;
+        for found in run {
+            events.push(decode(&segment, self.read.store.seed, &self.buffer, start, found)?);
+        }
+        Ok(rest)
+    }
+}
+
+fn decode(
+    segment: &Segment,
+    seed: StoreSeed,
+    buffer: &[u8],
+    start: u64,
+    (position, location): &Found,
+) -> Result<SequencedEvent, StorageError> {
+    let offset = u64::from(location.offset);
+    let begin = (offset - start) as usize;
+    let bytes = buffer.get(begin..begin + location.length as usize).expect("the run holds its records");
+    let record = segment.record(bytes, seed, *position, offset)?;
+    let event = Event::decode(record.event)
+        .ok_or_else(|| segment.corrupt(offset, format!("event {position} is malformed")))?;
+    Ok(SequencedEvent { position: *position, recorded_at: record.recorded_at, event })
+}

@@ -1,0 +1,253 @@
+//! The store: wires log, index, commit path and readers together.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::commit::{Committer, Syncer};
+use crate::condition::AppendCondition;
+use crate::cursors::Cursors;
+use crate::error::{AppendError, OpenError, ReadError, StorageError};
+use crate::event::Event;
+use crate::housekeeping::{self, Work};
+use crate::log::{SegmentMaker, Segments, StoreSeed};
+use crate::opening;
+use crate::processes;
+use crate::query::Query;
+use crate::read::{Read, ReadOptions};
+use crate::storage::{Disk, Lock, Memory, Storage};
+use crate::subscribe::Subscription;
+
+/// Smallest and largest value of [`Options::segment_bytes`].
+pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=1 << 30;
+
+/// When an append is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it survives power loss.
+    Fsync,
+    /// Once the operating system has it, so that it survives the death of the process; power loss may take what was
+    /// appended within the last interval, but never leaves a hole.
+    Os {
+        /// How long the log may stay unsynced.
+        sync_interval: Duration,
+    },
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// When an append is acknowledged.
+    pub durability: Durability,
+    /// Whether conditions are kept in the log, so that every decision can be checked again later.
+    pub record_conditions: bool,
+    /// The length at which a log segment is full. The first segments are smaller; a larger batch gets a segment of
+    /// its own.
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    fn check(&self) -> Result<(), OpenError> {
+        let (least, most) = SEGMENT_BYTES.into_inner();
+        let given = self.segment_bytes;
+        if (least..=most).contains(&given) {
+            return Ok(());
+        }
+        Err(OpenError::InvalidOption(format!("segment_bytes is {given}: it must be {least} to {most}")))
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durability: Durability::Fsync, record_conditions: true, segment_bytes: 64 << 20 }
+    }
+}
+
+/// Figures about an open store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// The last visible position, which is also the number of events.
+    pub head: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes of all segment files, preallocated room included.
+    pub log_bytes: u64,
+    /// Different event types.
+    pub types: u64,
+    /// Different tags.
+    pub tags: u64,
+}
+
+/// An open store. It closes when dropped; reads and subscriptions that are left then answer that it is closed.
+#[derive(Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+    work: Arc<Work>,
+    housekeeper: Mutex<Option<JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// What reads and subscriptions share with the store.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) seed: StoreSeed,
+    cursors: Cursors,
+    store: uuid::Uuid,
+    closed: AtomicBool,
+}
+
+impl Store {
+    /// Opens the store in the directory, making both if they do not exist.
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let path_error = |source| OpenError::Path { path: path.to_owned(), source };
+        let storage = Disk::open(path).map_err(path_error)?;
+        Self::open_in(Arc::new(storage), options)
+    }
+
+    /// Opens a new store in memory.
+    pub fn open_memory(options: Options) -> Result<Self, OpenError> {
+        Self::open_in(Arc::new(Memory::default()), options)
+    }
+
+    /// Opens the store in any storage.
+    pub fn open_in(storage: Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let lock = processes::acquire(&*storage)?;
+        let segments = Arc::new(Segments::default());
+        let maker = Arc::new(SegmentMaker::new(Arc::clone(&storage)));
+        let opened = opening::recover(&*storage, &maker, &segments, options.segment_bytes)?;
+        let store = opened.writer.store();
+        let work = Arc::new(Work::default());
+        let syncer = Syncer::new(opened.marks, opened.writer.reach(), options.durability);
+        let committer = Arc::new(Committer::new(
+            opened.writer,
+            opened.index,
+            syncer,
+            options.record_conditions,
+            Arc::clone(&work),
+        ));
+        let housekeeper = housekeeping::start(Arc::clone(&committer), maker, options.durability)
+            .map_err(StorageError::io("start a thread for", "the store"))?;
+        let inner = Inner {
+            committer,
+            segments,
+            seed: StoreSeed::new(store),
+            cursors: Cursors::new(storage),
+            store,
+            closed: AtomicBool::new(false),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            work,
+            housekeeper: Mutex::new(Some(housekeeper)),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// Appends the events as one batch, all or nothing, unless an event matches one of the conditions (I2, I4).
+    /// Returns the position of the last event once it is as durable as the store promises.
+    pub fn append(&self, events: Vec<Event>, conditions: Vec<AppendCondition>) -> Result<u64, AppendError> {
+        self.inner.committer.append(events, conditions)
+    }
+
+    /// Takes a snapshot and reads from it.
+    pub fn read(&self, query: Query, options: ReadOptions) -> Result<Read, ReadError> {
+        Read::new(Arc::clone(&self.inner), query, options)
+    }
+
+    /// The events after a position as they come.
+    pub fn subscribe(&self, query: Query, after: u64) -> Result<Subscription, ReadError> {
+        Subscription::new(Arc::clone(&self.inner), query, after)
+    }
+
+    /// The last visible position, 0 for an empty store.
+    pub fn head(&self) -> Result<u64, ReadError> {
+        self.inner.head()
+    }
+
+    /// Waits until the head is past `after`, at most for `timeout`. Returns the head.
+    pub fn wait(&self, after: u64, timeout: Duration) -> Result<u64, ReadError> {
+        self.inner.check_open()?;
+        self.inner.committer.syncer.wait(after, timeout, || self.is_closed());
+        self.inner.head()
+    }
+
+    /// The position of a named cursor, 0 if it was never set.
+    pub fn get_cursor(&self, name: &str) -> Result<u64, ReadError> {
+        self.inner.check_open()?;
+        self.inner.cursors.get(name)
+    }
+
+    /// Sets a named cursor, durably, if it stands at `expected` or nothing is expected. `false` if it stands elsewhere.
+    pub fn set_cursor(&self, name: &str, position: u64, expected: Option<u64>) -> Result<bool, ReadError> {
+        self.inner.check_open()?;
+        self.inner.cursors.set(name, position, expected)
+    }
+
+    /// Figures about the store.
+    pub fn stats(&self) -> Result<Stats, ReadError> {
+        let head = self.inner.head()?;
+        let (types, tags) = self.inner.committer.index.read().term_counts();
+        Ok(Stats {
+            head,
+            segments: self.inner.segments.len() as u64,
+            log_bytes: self.inner.segments.bytes()?,
+            types: types as u64,
+            tags: tags as u64,
+        })
+    }
+
+    /// Whether [`Store::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
+    /// Finishes the appends under way, wakes all waiters, makes everything durable and lets go of the directory.
+    /// Closing again does nothing.
+    pub fn close(&self) -> Result<(), StorageError> {
+        let Some(housekeeper) = self.housekeeper.lock().take() else { return Ok(()) };
+        let committer = &self.inner.committer;
+        committer.close();
+        self.inner.closed.store(true, Ordering::Release);
+        committer.syncer.head_moves();
+        self.work.stop();
+        let housekept = housekeeper.join();
+        // A poisoned store has said so already, and has nothing that could be closed in order.
+        let poisoned = committer.syncer.check().is_err();
+        let closed = if poisoned { Ok(()) } else { committer.seal() };
+        if !poisoned && closed.is_ok() && housekept.is_ok() {
+            committer.syncer.marks.close_cleanly(self.inner.store);
+        }
+        drop(self.lock.lock().take());
+        closed
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Whoever wants to know closes explicitly. What was acknowledged is safe either way.
+        drop(self.close());
+    }
+}
+
+impl Inner {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), ReadError> {
+        if self.is_closed() { Err(ReadError::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn head(&self) -> Result<u64, ReadError> {
+        self.check_open()?;
+        Ok(self.committer.syncer.visible())
+    }
+}

@@ -1,0 +1,199 @@
+//! A disk that loses what was not synced, and fails on demand.
+//!
+//! A file has the bytes that a process sees and the bytes that a power loss leaves. Syncing copies the first to the
+//! second; a crash keeps, of what was not synced, any subset of sectors. Names behave alike with the directory's sync.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use counterpoint::storage::{LockAttempt, Memory, SharedPage, Storage, StorageFile};
+use parking_lot::Mutex;
+
+const SECTOR: usize = 512;
+
+#[derive(Debug, Default)]
+struct Contents {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    operations: AtomicU64,
+    /// The first operation that fails, counted from 1; 0 for none.
+    fail_at: AtomicU64,
+    /// How many fail from there on.
+    fail_count: AtomicU64,
+}
+
+impl Faults {
+    fn operation(&self) -> io::Result<()> {
+        let number = self.operations.fetch_add(1, Ordering::SeqCst) + 1;
+        let first = self.fail_at.load(Ordering::SeqCst);
+        let failing = first > 0 && number >= first && number - first < self.fail_count.load(Ordering::SeqCst);
+        if failing { Err(io::Error::other("injected failure")) } else { Ok(()) }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct SimulatedDisk {
+    seen: Mutex<HashMap<String, Arc<Mutex<Contents>>>>,
+    durable: Mutex<HashMap<String, Arc<Mutex<Contents>>>>,
+    faults: Arc<Faults>,
+    others: Memory,
+}
+
+impl SimulatedDisk {
+    /// Makes `count` operations fail, beginning with the `number`-th from now.
+    pub fn fail(&self, number: u64, count: u64) {
+        self.faults.fail_count.store(count, Ordering::SeqCst);
+        self.faults.fail_at.store(self.operations() + number, Ordering::SeqCst);
+    }
+
+    pub fn operations(&self) -> u64 {
+        self.faults.operations.load(Ordering::SeqCst)
+    }
+
+    /// The disk as it may be after a power loss now. `keep` says whether an unsynced sector or name survived.
+    pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
+        let mut names = self.durable.lock().clone();
+        for (name, file) in self.seen.lock().iter() {
+            if names.get(name).is_none_or(|durable| !Arc::ptr_eq(durable, file)) && keep() {
+                names.insert(name.clone(), Arc::clone(file));
+            }
+        }
+        names.retain(|name, _| self.seen.lock().contains_key(name) || keep());
+        let after = Self::default();
+        for (name, file) in names {
+            let file = file.lock();
+            let length = if keep() { file.seen.len() } else { file.durable.len() };
+            let mut bytes = file.durable.clone();
+            bytes.resize(length, 0);
+            for start in (0..length.min(file.seen.len())).step_by(SECTOR) {
+                let sector = start..(start + SECTOR).min(length).min(file.seen.len());
+                if bytes[sector.clone()] != file.seen[sector.clone()] && keep() {
+                    bytes[sector.clone()].copy_from_slice(&file.seen[sector]);
+                }
+            }
+            let contents = Arc::new(Mutex::new(Contents { seen: bytes.clone(), durable: bytes }));
+            after.seen.lock().insert(name.clone(), Arc::clone(&contents));
+            after.durable.lock().insert(name, contents);
+        }
+        after
+    }
+
+    fn file(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let contents = self.seen.lock().get(name).cloned().ok_or(ErrorKind::NotFound)?;
+        Ok(Arc::new(SimulatedFile { contents, faults: Arc::clone(&self.faults) }))
+    }
+}
+
+impl Storage for SimulatedDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.faults.operation()?;
+        Ok(self.seen.lock().keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.faults.operation()?;
+        self.seen.lock().insert(name.to_owned(), Arc::default());
+        self.file(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.faults.operation()?;
+        self.file(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.faults.operation()?;
+        let mut seen = self.seen.lock();
+        let file = seen.remove(from).ok_or(ErrorKind::NotFound)?;
+        seen.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.faults.operation()?;
+        self.seen.lock().remove(name).map(drop).ok_or(ErrorKind::NotFound.into())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.faults.operation()?;
+        *self.durable.lock() = self.seen.lock().clone();
+        Ok(())
+    }
+
+    fn try_lock(&self, name: &str) -> io::Result<LockAttempt> {
+        self.others.try_lock(name)
+    }
+
+    fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
+        self.others.shared_page(name)
+    }
+
+    fn boot_id(&self) -> io::Result<u128> {
+        Ok(1)
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedFile {
+    contents: Arc<Mutex<Contents>>,
+    faults: Arc<Faults>,
+}
+
+impl StorageFile for SimulatedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.contents.lock().seen.len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.faults.operation()?;
+        let contents = self.contents.lock();
+        let start = offset as usize;
+        let found = contents.seen.get(start..start + buffer.len()).ok_or(ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let failed = self.faults.operation();
+        // A write that fails has written a part.
+        let bytes = if failed.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        let mut contents = self.contents.lock();
+        let end = offset as usize + bytes.len();
+        if contents.seen.len() < end {
+            contents.seen.resize(end, 0);
+        }
+        contents.seen[offset as usize..end].copy_from_slice(bytes);
+        failed
+    }
+
+    fn preallocate(&self, length: u64) -> io::Result<()> {
+        self.faults.operation()?;
+        self.contents.lock().seen.resize(length as usize, 0);
+        Ok(())
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.faults.operation()?;
+        self.contents.lock().seen.truncate(length as usize);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let failed = self.faults.operation();
+        let contents = &mut *self.contents.lock();
+        // A failed sync is as on Linux: what could not be written counts as clean, and the disk never gets it.
+        failed?;
+        contents.durable.clone_from(&contents.seen);
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,226 @@
+//! The store handle: every verb of the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use counterpoint::{AppendCondition, AppendError, Durability, OpenError, Options, Query, ReadOptions, Store};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
+
+use crate::arguments;
+use crate::errors;
+use crate::handle::Handle;
+use crate::read::Read;
+use crate::subscription::Subscription;
+use crate::values::Conflict;
+
+/// The longest that a wait keeps a signal, such as that of Ctrl-C, from its handler.
+const WAIT_SLICE: Duration = Duration::from_millis(100);
+/// How long the log may stay unsynced with durability "os".
+const SYNC_INTERVAL: Duration = Duration::from_millis(50);
+
+/// One open store, for any number of threads. It closes when the last of it, its reads and its subscriptions goes.
+#[pyclass(frozen, module = "counterpoint._engine")]
+pub struct Engine {
+    handle: Arc<Handle>,
+}
+
+/// What an append comes to when nothing is broken.
+#[derive(IntoPyObject)]
+pub enum Appended {
+    Position(u64),
+    Refused(Conflict),
+}
+
+#[pymethods]
+impl Engine {
+    /// Open the store in a directory, which is made if need be.
+    #[staticmethod]
+    #[pyo3(
+        signature = (
+            path, *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None
+        ),
+        text_signature = "(path, *, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None)"
+    )]
+    fn open(
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::path)] path: PathBuf,
+        #[pyo3(from_py_with = arguments::durability)] durability: &str,
+        #[pyo3(from_py_with = arguments::sync_interval)] sync_interval: Duration,
+        record_conditions: bool,
+        #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
+    ) -> PyResult<Self> {
+        let durability = match durability {
+            "fsync" => Durability::Fsync,
+            "os" => Durability::Os { sync_interval },
+            other => {
+                let text = format!("durability must be \"fsync\" or \"os\", not {other:?}");
+                return Err(PyValueError::new_err(text));
+            }
+        };
+        let options = Options { durability, ..options(record_conditions, segment_bytes) };
+        Self::new(py, move || Store::open(&path, options))
+    }
+
+    /// Open a new store in memory.
+    #[staticmethod]
+    #[pyo3(signature = (*, record_conditions=true, segment_bytes=None))]
+    fn open_memory(
+        py: Python<'_>,
+        record_conditions: bool,
+        #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
+    ) -> PyResult<Self> {
+        Self::new(py, move || Store::open_memory(options(record_conditions, segment_bytes)))
+    }
+
+    /// Append the events as one batch, all or nothing, unless an event matches one of the conditions.
+    ///
+    /// Return the last position, durable as the store promises, or the conflict.
+    #[pyo3(signature = (events, conditions=Vec::new()), text_signature = "($self, events, conditions=())")]
+    fn append(
+        &self,
+        py: Python<'_>,
+        events: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = arguments::conditions)] conditions: Vec<AppendCondition>,
+    ) -> PyResult<Appended> {
+        // Before an iterable is consumed for nothing.
+        let store = self.open_store()?;
+        let events = arguments::events(events)?;
+        match py.detach(|| store.append(events, conditions)) {
+            Ok(position) => Ok(Appended::Position(position)),
+            Err(AppendError::Conflict(conflict)) => Ok(Appended::Refused(conflict.into())),
+            Err(AppendError::Invalid(error)) => Err(errors::invalid(error)),
+            Err(AppendError::Closed) => Err(errors::closed()),
+            Err(AppendError::Storage(error)) => Err(errors::storage(error)),
+        }
+    }
+
+    /// Take a snapshot and read what matches one of the items, None for everything, from it.
+    #[pyo3(
+        signature = (items=Query::All, *, after=0, until=None, reverse=false, limit=None),
+        text_signature = "($self, items=None, *, after=0, until=None, reverse=False, limit=None)"
+    )]
+    fn read(
+        &self,
+        #[pyo3(from_py_with = arguments::query)] items: Query,
+        #[pyo3(from_py_with = arguments::after)] after: u64,
+        #[pyo3(from_py_with = arguments::until)] until: Option<u64>,
+        reverse: bool,
+        #[pyo3(from_py_with = arguments::limit)] limit: Option<u64>,
+    ) -> PyResult<Read> {
+        let options = ReadOptions { after, until, reverse, limit };
+        let read = self.handle.store()?.read(items, options).map_err(errors::read)?;
+        Ok(Read::new(Arc::clone(&self.handle), read))
+    }
+
+    /// Take the matching events past a position as they come.
+    #[pyo3(
+        signature = (items=Query::All, *, after=0),
+        text_signature = "($self, items=None, *, after=0)"
+    )]
+    fn subscribe(
+        &self,
+        #[pyo3(from_py_with = arguments::query)] items: Query,
+        #[pyo3(from_py_with = arguments::after)] after: u64,
+    ) -> PyResult<Subscription> {
+        let subscription = self.handle.store()?.subscribe(items, after).map_err(errors::read)?;
+        Ok(Subscription::new(Arc::clone(&self.handle), subscription))
+    }
+
+    /// Return the last position, 0 for an empty store.
+    fn head(&self) -> PyResult<u64> {
+        self.handle.store()?.head().map_err(errors::read)
+    }
+
+    /// Wait until the head is past a position, and return it; at most after if the time ran out.
+    #[pyo3(signature = (after, timeout=None))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::after)] after: u64,
+        #[pyo3(from_py_with = arguments::timeout)] timeout: Option<Duration>,
+    ) -> PyResult<u64> {
+        let store = self.handle.store()?;
+        // What a clock cannot hold is as good as for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let slice = left.map_or(WAIT_SLICE, |left| left.min(WAIT_SLICE));
+            let head = py.detach(|| store.wait(after, slice)).map_err(errors::read)?;
+            py.check_signals()?;
+            if head > after || left == Some(slice) {
+                return Ok(head);
+            }
+        }
+    }
+
+    /// Return the position of a cursor, 0 if it was never set.
+    fn get_cursor(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::cursor_name)] name: &str,
+    ) -> PyResult<u64> {
+        let store = self.handle.store()?;
+        py.detach(|| store.get_cursor(name)).map_err(errors::read)
+    }
+
+    /// Set a cursor, durably, if nothing is expected or it stands there; return whether it was set.
+    #[pyo3(signature = (name, position, expected=None))]
+    fn set_cursor(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::cursor_name)] name: &str,
+        #[pyo3(from_py_with = arguments::position)] position: u64,
+        #[pyo3(from_py_with = arguments::expected)] expected: Option<u64>,
+    ) -> PyResult<bool> {
+        let store = self.handle.store()?;
+        py.detach(|| store.set_cursor(name, position, expected)).map_err(errors::read)
+    }
+
+    /// Return figures about the store: head, segments, log_bytes, types, tags.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let store = self.handle.store()?;
+        let stats = py.detach(|| store.stats()).map_err(errors::read)?;
+        [
+            ("head", stats.head),
+            ("segments", stats.segments),
+            ("log_bytes", stats.log_bytes),
+            ("types", stats.types),
+            ("tags", stats.tags),
+        ]
+        .into_py_dict(py)
+    }
+
+    /// Close the store. Closing again does nothing, nor does closing what a parent process opened.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.handle.store() {
+            Ok(store) => py.detach(|| store.close()).map_err(errors::storage),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether the store can no longer be used in this process.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.handle.store().map_or(true, Store::is_closed)
+    }
+}
+
+impl Engine {
+    fn new(py: Python<'_>, open: impl FnOnce() -> Result<Store, OpenError> + Send) -> PyResult<Self> {
+        let store = py.detach(open).map_err(errors::open)?;
+        Ok(Self { handle: Arc::new(Handle::new(store)) })
+    }
+
+    fn open_store(&self) -> PyResult<&Store> {
+        let store = self.handle.store()?;
+        if store.is_closed() { Err(errors::closed()) } else { Ok(store) }
+    }
+}
+
+fn options(record_conditions: bool, segment_bytes: Option<u64>) -> Options {
+    let default = Options::default();
+    Options { record_conditions, segment_bytes: segment_bytes.unwrap_or(default.segment_bytes), ..default }
+}

@@ -1,0 +1,120 @@
+//! The exceptions of the engine, and which one each error of the core becomes.
+
+use std::io;
+use std::path::Path;
+
+use counterpoint::{InvalidInput, OpenError, ReadError};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+create_exception!(
+    counterpoint,
+    Error,
+    PyException,
+    "Base of every error of the library. Bad arguments are ValueError or TypeError, paths the OSError family."
+);
+create_exception!(
+    counterpoint,
+    StorageError,
+    Error,
+    "The storage under the log failed. errno is the operating system's error number, None if there is none."
+);
+create_exception!(
+    counterpoint,
+    CorruptionError,
+    StorageError,
+    "Acknowledged bytes are not what was written: file, within the store, and offset say where. Nothing was changed."
+);
+create_exception!(
+    counterpoint,
+    PoisonedError,
+    StorageError,
+    "A write failed earlier: nothing can be appended until the store is closed and opened again."
+);
+create_exception!(counterpoint, StoreClosed, Error, "The store is closed.");
+create_exception!(
+    counterpoint,
+    StoreLocked,
+    Error,
+    "The store is open elsewhere: in the process pid, which may be this one, or None if it cannot be told."
+);
+
+/// Gives every exception its attributes, also one that was not raised here.
+pub fn add_defaults(py: Python<'_>) -> PyResult<()> {
+    py.get_type::<StorageError>().setattr("errno", py.None())?;
+    py.get_type::<CorruptionError>().setattr("file", "")?;
+    py.get_type::<CorruptionError>().setattr("offset", 0)?;
+    py.get_type::<StoreLocked>().setattr("pid", py.None())
+}
+
+pub fn invalid(error: InvalidInput) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+pub fn closed() -> PyErr {
+    StoreClosed::new_err("the store is closed")
+}
+
+/// A store that came here through a fork.
+pub fn inherited() -> PyErr {
+    StorageError::new_err("the store was opened before fork: open the store again in this process")
+}
+
+pub fn read(error: ReadError) -> PyErr {
+    match error {
+        ReadError::Invalid(error) => invalid(error),
+        ReadError::Closed => closed(),
+        ReadError::Storage(error) => storage(error),
+    }
+}
+
+pub fn storage(error: counterpoint::StorageError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        counterpoint::StorageError::Io { source, .. } => {
+            with_attribute(StorageError::new_err(text), "errno", source.raw_os_error())
+        }
+        counterpoint::StorageError::Corrupt(at) => {
+            let error = with_attribute(CorruptionError::new_err(text), "file", at.file);
+            with_attribute(error, "offset", at.offset)
+        }
+        counterpoint::StorageError::Poisoned { .. } => PoisonedError::new_err(text),
+    }
+}
+
+pub fn open(error: OpenError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        OpenError::Path { path, source } => Python::attach(|py| path_error(py, &path, &source)),
+        OpenError::Locked { pid } => with_attribute(StoreLocked::new_err(text), "pid", pid),
+        OpenError::InvalidOption(text) => PyValueError::new_err(text),
+        OpenError::Storage(error) => storage(error),
+    }
+}
+
+/// The member of the OSError family that stands for the error number; without a number, for the kind of error.
+fn path_error(py: Python<'_>, path: &Path, source: &io::Error) -> PyErr {
+    let Some(errno) = source.raw_os_error() else {
+        return match source.kind() {
+            io::ErrorKind::InvalidInput => PyValueError::new_err(format!("path: {source}")),
+            kind => io::Error::new(kind, format!("{}: {source}", path.display())).into(),
+        };
+    };
+    let make = |family: Bound<'_, PyType>| -> PyResult<PyErr> {
+        let text = py.import("os")?.call_method1("strerror", (errno,))?;
+        Ok(PyErr::from_value(family.call1((errno, text, path.as_os_str()))?))
+    };
+    make(py.get_type::<PyOSError>()).unwrap_or_else(|error| error)
+}
+
+fn with_attribute<T>(error: PyErr, name: &str, value: T) -> PyErr
+where
+    T: for<'py> IntoPyObject<'py>,
+{
+    Python::attach(|py| match error.value(py).setattr(name, value) {
+        Ok(()) => error,
+        Err(trouble) => trouble,
+    })
+}
