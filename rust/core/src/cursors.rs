@@ -38,14 +38,14 @@ impl Cursors {
 
     /// The cursor's position, 0 if it was never set.
     pub(crate) fn get(&self, name: &str) -> Result<u64, ReadError> {
-        limits::text("bytes of the cursor's name", name)?;
+        limits::text("cursor name", name)?;
         let mut positions = self.positions.lock();
         Ok(self.loaded(&mut positions)?.get(name).copied().unwrap_or_default())
     }
 
     /// Moves the cursor if it stands where `expected` says; durable on return. `false` if it stands elsewhere.
     pub(crate) fn set(&self, name: &str, position: u64, expected: Option<u64>) -> Result<bool, ReadError> {
-        limits::text("bytes of the cursor's name", name)?;
+        limits::text("cursor name", name)?;
         let mut positions = self.positions.lock();
         let current = self.loaded(&mut positions)?;
         if expected.is_some_and(|expected| expected != current.get(name).copied().unwrap_or_default()) {

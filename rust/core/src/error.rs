@@ -1,7 +1,7 @@
 //! One small error for each operation, with the evidence inside. Nobody has to read the text.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -57,7 +57,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another process, or another handle in this one, has the store open.
-    #[error("the store is open in {}", match pid { Some(pid) => format!("process {pid}"), None => "another process".into() })]
+    #[error("the store is open in {}", holder(*pid))]
     Locked {
         /// The holder's process id, if it could be read.
         pid: Option<u32>,
@@ -99,6 +99,29 @@ pub enum ReadError {
     /// The log could not be read or is damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+fn holder(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) if pid == std::process::id() => format!("this process ({pid}) already: share that handle"),
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    }
+}
+
+impl OpenError {
+    /// Calls an error what it is to whoever gave the path, where it tells more of the path than of the storage.
+    pub(crate) fn about_path(self, path: &Path) -> Self {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+        let Self::Storage(StorageError::Io { file, source, .. }) = &self else { return self };
+        match (source.kind(), source.raw_os_error()) {
+            (
+                IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem,
+                Some(number),
+            ) => Self::Path { path: path.join(file), source: io::Error::from_raw_os_error(number) },
+            _ => self,
+        }
+    }
 }
 
 impl StorageError {

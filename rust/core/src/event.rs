@@ -65,10 +65,10 @@ impl Event {
         metadata: Option<&[u8]>,
         id: Option<Uuid>,
     ) -> Result<Self, InvalidInput> {
-        limits::text("bytes of the event type", event_type)?;
+        limits::text("event type", event_type)?;
         limits::at_most("bytes of data", data.len(), MAX_DATA_BYTES)?;
         limits::at_most("bytes of metadata", metadata.map_or(0, <[u8]>::len), MAX_DATA_BYTES)?;
-        let tags = distinct_texts("bytes of a tag", tags)?;
+        let tags = distinct_texts("tag", tags)?;
         limits::at_most("tags of an event", tags.len(), MAX_TAGS)?;
 
         let tag_bytes: usize = tags.iter().map(|tag| tag.len() + 1).sum();
@@ -238,7 +238,7 @@ mod tests {
         assert!(Event::new::<&str>(&text[..255], &[], b"", None, None).is_ok());
         assert_eq!(
             Event::new::<&str>(&text, &[], b"", None, None).unwrap_err().to_string(),
-            "bytes of the event type: 256 is above the limit of 255"
+            "the event type has 256 bytes: the limit is 255"
         );
         let tags: Vec<String> = (0..65).map(|n| n.to_string()).collect();
         assert!(Event::new("T", &tags[..64], b"", None, None).is_ok());

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Longest event type and longest tag, in bytes of UTF-8.
+/// Longest event type, tag and cursor name, in bytes of UTF-8.
 pub const MAX_TEXT_BYTES: usize = 255;
 /// Most tags of one event, and of one query item.
 pub const MAX_TAGS: usize = 64;
@@ -16,17 +16,23 @@ pub const MAX_BATCH_BYTES: usize = 256 << 20;
 pub const MAX_QUERY_ITEMS: usize = 65_535;
 /// Most conditions of one append.
 pub const MAX_CONDITIONS: usize = 65_535;
-/// Longest name of a cursor, in bytes of UTF-8.
-pub const MAX_CURSOR_NAME_BYTES: usize = 255;
 
 /// An argument that the store refuses before anything is written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidInput {
     /// An empty event type, tag or cursor name.
-    #[error("{what} is empty: it must have 1 to {MAX_TEXT_BYTES} bytes")]
+    #[error("the {what} is empty: it must have 1 to {MAX_TEXT_BYTES} bytes")]
     Empty {
         /// What was empty.
         what: &'static str,
+    },
+    /// An event type, tag or cursor name that is too long.
+    #[error("the {what} has {bytes} bytes: the limit is {MAX_TEXT_BYTES}")]
+    TooLong {
+        /// What was too long.
+        what: &'static str,
+        /// Its length in UTF-8.
+        bytes: usize,
     },
     /// More bytes or elements than the limit allows.
     #[error("{what}: {value} is above the limit of {limit}")]
@@ -67,5 +73,8 @@ pub(crate) fn text(what: &'static str, text: &str) -> Result<(), InvalidInput> {
     if text.is_empty() {
         return Err(InvalidInput::Empty { what });
     }
-    at_most(what, text.len(), MAX_TEXT_BYTES)
+    match text.len() {
+        ..=MAX_TEXT_BYTES => Ok(()),
+        bytes => Err(InvalidInput::TooLong { what, bytes }),
+    }
 }

@@ -58,8 +58,8 @@ impl std::ops::Deref for Items {
 impl QueryItem {
     /// Checks and makes an item. Repeated types and tags are dropped.
     pub fn new<T: AsRef<str>, U: AsRef<str>>(types: &[T], tags: &[U]) -> Result<Self, InvalidInput> {
-        let types = distinct_texts("bytes of the event type", types)?;
-        let tags = distinct_texts("bytes of a tag", tags)?;
+        let types = distinct_texts("event type", types)?;
+        let tags = distinct_texts("tag", tags)?;
         if types.is_empty() && tags.is_empty() {
             return Err(InvalidInput::EmptyItem);
         }

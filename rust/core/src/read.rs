@@ -87,20 +87,17 @@ pub struct Chunks {
 type Found = (u64, Location);
 
 impl Chunks {
-    /// The next events in order; empty when there are no more.
+    /// The next events in order; empty when there are no more. After an error the same events are tried again.
     pub fn next_chunk(&mut self) -> Result<Vec<SequencedEvent>, ReadError> {
         let mut found = Vec::new();
+        let (low, high) = (self.low, self.high);
         while found.is_empty() && self.low <= self.high && self.left > 0 {
             self.read.store.check_open()?;
             self.search_window(&mut found);
         }
+        let events = self.load(&found).inspect_err(|_| (self.low, self.high) = (low, high))?;
         self.chunk_events = (self.chunk_events * 4).min(MAX_CHUNK_EVENTS);
         self.left -= found.len() as u64;
-        let mut events = Vec::with_capacity(found.len());
-        let mut rest = found.as_slice();
-        while !rest.is_empty() {
-            rest = self.load_run(rest, &mut events)?;
-        }
         Ok(events)
     }
 
@@ -136,6 +133,15 @@ impl Chunks {
             // Position 0 does not exist, so a search that reached 1 is over.
             Direction::Backward => self.high = searched.saturating_sub(1),
         }
+    }
+
+    fn load(&mut self, found: &[Found]) -> Result<Vec<SequencedEvent>, StorageError> {
+        let mut events = Vec::with_capacity(found.len());
+        let mut rest = found;
+        while !rest.is_empty() {
+            rest = self.load_run(rest, &mut events)?;
+        }
+        Ok(events)
     }
 
     /// Reads the longest run of neighbours at the start of `found` with one read; returns the rest.

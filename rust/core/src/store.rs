@@ -108,7 +108,7 @@ impl Store {
         options.check()?;
         let path_error = |source| OpenError::Path { path: path.to_owned(), source };
         let storage = Disk::open(path).map_err(path_error)?;
-        Self::open_in(Arc::new(storage), options)
+        Self::open_in(Arc::new(storage), options).map_err(|error| error.about_path(path))
     }
 
     /// Opens a new store in memory.

@@ -173,6 +173,21 @@ fn a_second_handle_is_told_who_holds_the_store() {
 }
 
 #[test]
+fn a_path_that_cannot_be_used_is_an_error_about_the_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "not a store").unwrap();
+    assert!(matches!(Store::open(&file, Options::default()), Err(OpenError::Path { .. })));
+    std::fs::create_dir(directory.path().join("lock")).unwrap();
+    let opened = Store::open(directory.path(), Options::default());
+    assert!(matches!(&opened, Err(OpenError::Path { path, .. }) if path.ends_with("lock")), "{opened:?}");
+    let undersized = Options { segment_bytes: 1, ..Options::default() };
+    let made = directory.path().join("made");
+    assert!(matches!(Store::open(&made, undersized), Err(OpenError::InvalidOption(_))));
+    assert!(!made.exists());
+}
+
+#[test]
 fn a_closed_store_says_so() {
     let store = memory();
     store.append(vec![event("A", &[])], vec![]).unwrap();

@@ -69,14 +69,18 @@ pub fn conditions(given: &Any<'_>) -> PyResult<Vec<AppendCondition>> {
 
 /// The events of one batch, from any iterable. Stops at the first that would make the batch too large.
 pub fn events(given: &Any<'_>) -> PyResult<Vec<Event>> {
+    let iterable = given.hasattr("__iter__")? || given.hasattr("__getitem__")?;
+    if given.is_instance_of::<RawEvent>() || !iterable {
+        return Err(wrong_type(
+            "events",
+            "an iterable of RawEvent (typed events go to a ReadAppender)",
+            given,
+        ));
+    }
     let mut bytes = 0;
     collect("events", "RawEvent", MAX_BATCH_EVENTS, given, |index, element| {
         let Ok(event) = element.cast::<RawEvent>() else {
-            let found = type_name(&element);
-            return Err(PyTypeError::new_err(format!(
-                "append takes RawEvent, but events[{index}] is {found}: append typed events with \
-                 ReadAppender.append_event"
-            )));
+            return Err(not_raw(&element_name("events", index), &element));
         };
         let event = event.get().event();
         bytes += event.encoded().len();
@@ -86,6 +90,13 @@ pub fn events(given: &Any<'_>) -> PyResult<Vec<Event>> {
         }
         Ok(event.clone())
     })
+}
+
+fn not_raw(name: &str, given: &Any<'_>) -> PyErr {
+    let found = type_name(given);
+    PyTypeError::new_err(format!(
+        "append takes RawEvent, but {name} is {found}: append typed events with ReadAppender.append_event"
+    ))
 }
 
 /// A path as Python takes it, of str.
@@ -147,11 +158,13 @@ fn collect<'py, T>(
         return Err(wrong_type(name, &iterable(), given));
     }
     let elements = given.try_iter().map_err(|error| refused(name, &iterable(), given, error))?;
-    let mut values = Vec::new();
+    let mut values = Vec::with_capacity(given.len().unwrap_or_default().min(limit));
     for (index, element) in elements.enumerate() {
         let element = element?;
         if index == limit {
-            return Err(PyValueError::new_err(format!("{name} has more than {limit} elements, the limit")));
+            let count = given.len().map_or_else(|_| format!("more than {limit}"), |count| count.to_string());
+            let text = format!("{name} has {count} elements: the limit is {limit}");
+            return Err(PyValueError::new_err(text));
         }
         values.push(convert(index, element)?);
     }

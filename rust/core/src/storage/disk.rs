@@ -86,7 +86,7 @@ impl Storage for Disk {
                 let pid = format!("{}\n", std::process::id());
                 file.set_len(0)?;
                 file.write_all_at(pid.as_bytes(), 0)?;
-                Ok(LockAttempt::Held(Box::new(DiskLock { _held: file })))
+                Ok(LockAttempt::Held(Box::new(DiskLock(file))))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = [0; 16];
@@ -158,11 +158,16 @@ impl StorageFile for DiskFile {
 
 /// An `flock` on a file of its own: a POSIX lock would be lost when any other descriptor of the file is closed.
 #[derive(Debug)]
-struct DiskLock {
-    _held: File,
-}
+struct DiskLock(File);
 
 impl Lock for DiskLock {}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        // Closing the file would not do: a forked child may hold another descriptor of the same lock.
+        drop(self.0.unlock());
+    }
+}
 
 #[derive(Debug)]
 struct MappedPage(MmapRaw);
