@@ -1,0 +1,69 @@
+# Two commands do everything on a machine that has Python, a C compiler and the Rust toolchain:
+#   make demo    sets up, builds, and runs the course-subscription example on a store directory
+#   make test    sets up, builds, and runs all tests
+# A second run of each is quick: `.venv` and `target` are kept.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+# cargo-nextest where it is installed; it runs the same tests as `cargo test`.
+CARGO_TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo test)
+
+.PHONY: demo test lint bench soak format clean rust-test python-test wheel-test
+
+demo: $(VENV)/built
+	$(BIN)/python -m examples.demo
+
+test: rust-test python-test wheel-test
+
+rust-test:
+	cargo $(CARGO_TEST) -p counterpoint
+	cargo test -q --doc -p counterpoint
+
+python-test: $(VENV)/built
+	$(BIN)/python -m pytest -q
+
+# The wheel as a user gets it: alone in a new environment, away from this directory.
+wheel-test: $(VENV)/ready
+	rm -rf dist $(VENV)-wheel
+	$(BIN)/maturin build --quiet --release --out dist
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/pip install --quiet dist/*.whl
+	cd / && $(CURDIR)/$(VENV)-wheel/bin/python -W error $(CURDIR)/tests/wheel_check.py
+
+lint: $(VENV)/built
+	cargo fmt --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest counterpoint._engine
+
+format:
+	cargo fmt
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/built
+	cargo bench -p counterpoint
+	$(BIN)/python -m pytest -q benches --benchmark-enable --benchmark-only
+	$(BIN)/python -m benches.table
+
+# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed.
+soak: $(VENV)/built
+	COUNTERPOINT_SOAK=1 PROPTEST_CASES=20000 cargo test --release -p counterpoint -- --nocapture
+	COUNTERPOINT_SOAK=1 $(BIN)/python -m pytest -q -s --timeout 3600
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet 'maturin>=1.16,<2' --group test --group lint
+	touch $@
+
+$(VENV)/built: $(VENV)/ready $(RUST)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --release
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-wheel target dist .demo .bench

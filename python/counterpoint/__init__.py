@@ -1,0 +1,70 @@
+"""Counterpoint: an embedded event store with Dynamic Consistency Boundaries.
+
+>>> import counterpoint as cp
+>>> store = cp.open("orders")
+
+This module is the one list of public names.
+"""
+
+from counterpoint._engine import QueryItem, RawEvent, SequencedEvent
+from counterpoint.backoff import Backoff
+from counterpoint.command import Command, CommandRunner, CommandWithEffect, CommandWithEffectRunner
+from counterpoint.embedded import EmbeddedStore, open  # noqa: A004  reads as cp.open(...)
+from counterpoint.envelope import Envelope
+from counterpoint.errors import (
+    AppendConditionFailed,
+    CorruptionError,
+    Error,
+    EventDecodeError,
+    PoisonedError,
+    StorageError,
+    StoreClosed,
+    StoreLocked,
+    UnknownEventType,
+)
+from counterpoint.event import Event, Tag
+from counterpoint.projection import OnDemandProjection, Projection
+from counterpoint.query import AppendCondition, Query
+from counterpoint.read_appender import ReadAppender
+from counterpoint.registry import EventRegistry
+from counterpoint.store import Read, Store
+from counterpoint.subscription import Subscription
+
+__all__ = [
+    "AppendCondition",
+    "AppendConditionFailed",
+    "Backoff",
+    "Command",
+    "CommandRunner",
+    "CommandWithEffect",
+    "CommandWithEffectRunner",
+    "CorruptionError",
+    "EmbeddedStore",
+    "Envelope",
+    "Error",
+    "Event",
+    "EventDecodeError",
+    "EventRegistry",
+    "OnDemandProjection",
+    "PoisonedError",
+    "Projection",
+    "Query",
+    "QueryItem",
+    "RawEvent",
+    "Read",
+    "ReadAppender",
+    "SequencedEvent",
+    "StorageError",
+    "Store",
+    "StoreClosed",
+    "StoreLocked",
+    "Subscription",
+    "Tag",
+    "UnknownEventType",
+    "open",
+    "register",
+    "upcaster",
+]
+
+register = EventRegistry.default().register
+upcaster = EventRegistry.default().upcaster

@@ -1,0 +1,170 @@
+"""The embedded store: the ``Store`` protocol over the engine of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from types import TracebackType
+from typing import Literal, Self
+
+from counterpoint._engine import Conflict, Engine, QueryItem, RawEvent, Read
+from counterpoint.errors import AppendConditionFailed, StoreClosed
+from counterpoint.query import WHOLE, AppendCondition, Query
+from counterpoint.subscription import Subscription
+from counterpoint.wakeups import Wakeups
+
+__all__ = ["EmbeddedStore", "open"]
+
+MEMORY = "memory:"
+
+_EVERYTHING = Query.all()
+
+
+def open(  # noqa: A001  reads as cp.open(...)
+    path: str | PathLike[str],
+    *,
+    durability: Literal["fsync", "os"] = "fsync",
+    sync_interval: float = 0.05,
+    record_conditions: bool = True,
+    segment_bytes: int | None = None,
+) -> EmbeddedStore:
+    """Open the store in the directory `path`, made if need be; ``"memory:"`` is a new store in memory.
+
+    With durability ``"fsync"`` an append that returned survives process death and power loss (I3). With
+    ``"os"`` it survives process death, and a loss of power costs at most the last `sync_interval` seconds,
+    never a hole. `record_conditions` keeps in the log what each append was guarded by. `segment_bytes` is the
+    size of a log file.
+
+    Raises StoreLocked if another process has it open, CorruptionError for a damaged log, and the OSError
+    family for a path that cannot be used.
+    """
+    if fspath(path) == MEMORY:
+        engine = Engine.open_memory(record_conditions=record_conditions, segment_bytes=segment_bytes)
+    else:
+        engine = Engine.open(
+            path,
+            durability=durability,
+            sync_interval=sync_interval,
+            record_conditions=record_conditions,
+            segment_bytes=segment_bytes,
+        )
+    return EmbeddedStore(engine, str(fspath(path)))
+
+
+class EmbeddedStore:
+    """A store in this process, on disk or in memory. See ``Store`` for what its methods mean."""
+
+    def __init__(self, engine: Engine, path: str) -> None:
+        """Use :func:`open`."""
+        self._engine = engine
+        self._path = path
+        self._wakeups = Wakeups(engine.wait)
+
+    @property
+    def path(self) -> str:
+        """The directory, or ``"memory:"``, as given to :func:`open`."""
+        return self._path
+
+    def append(
+        self, events: Iterable[RawEvent], condition: AppendCondition | Iterable[AppendCondition] | None = None
+    ) -> int:
+        """Append all `events` or none, and return the position of the last. See ``Store.append``."""
+        conditions = _conditions(condition)
+        outcome = self._engine.append(events, [(c.query.items, c.after) for c in conditions])
+        if isinstance(outcome, Conflict):
+            raise AppendConditionFailed(outcome.position, conditions[outcome.condition])
+        return outcome
+
+    def read(
+        self,
+        query: Query = _EVERYTHING,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Read:
+        """Take a snapshot and return what `query` matches in it. See ``Store.read``."""
+        items = _items(query)
+        window = query.window.tighten(after, until, reverse, limit)
+        return self._engine.read(
+            items, after=window.after, until=window.until, reverse=window.reverse, limit=window.limit
+        )
+
+    def head(self) -> int:
+        """Return the position of the last event, 0 for an empty log."""
+        return self._engine.head()
+
+    def wait(self, after: int, timeout: float | None = None) -> int:
+        """Wait until there is an event past `after`, and return the head. See ``Store.wait``."""
+        if timeout is not None and not timeout >= 0:  # NaN as well
+            raise ValueError(f"timeout must be 0 or more seconds, not {timeout}")
+        return self._engine.wait(after, timeout)
+
+    def subscribe(self, query: Query = _EVERYTHING, *, after: int = 0) -> Subscription:
+        """Return the matching events past `after`, those to come included. See ``Store.subscribe``."""
+        items = _items(query)
+        window = query.window.tighten(after, None, False, None)
+        if window != WHOLE._replace(after=window.after):
+            raise ValueError(f"a subscription takes no until, reverse or limit, unlike {query!r}")
+        feed = self._engine.subscribe(items, after=window.after)
+        return Subscription(feed, self._engine.wait, self._wakeups)
+
+    def get_cursor(self, name: str) -> int:
+        """Return the position that was last set under `name`, 0 if there is none."""
+        return self._engine.get_cursor(name)
+
+    def set_cursor(self, name: str, position: int, expected: int | None = None) -> bool:
+        """Set the position under `name`, and say whether it was set. See ``Store.set_cursor``."""
+        return self._engine.set_cursor(name, position, expected)
+
+    def stats(self) -> dict[str, int]:
+        """Return figures about the store, by name; sizes in bytes."""
+        return self._engine.stats()
+
+    def close(self) -> None:
+        """Close the store. Whoever waits on it gets ``StoreClosed``. Closing twice is fine."""
+        self._engine.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store is closed."""
+        return self._engine.closed
+
+    def __enter__(self) -> Self:
+        """Return the store, to be closed at the end of the block."""
+        if self.closed:
+            raise StoreClosed(f"the store {self._path!r} is closed")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Name the store."""
+        return f"<EmbeddedStore {self._path!r}{' (closed)' if self.closed else ''}>"
+
+
+def _conditions(condition: AppendCondition | Iterable[AppendCondition] | None) -> Sequence[AppendCondition]:
+    if condition is None:
+        return ()
+    if isinstance(condition, AppendCondition):
+        return (condition,)
+    if not isinstance(condition, Iterable):
+        raise TypeError(
+            f"condition must be an AppendCondition or a list of them, not {type(condition).__name__}"
+        )
+    conditions = tuple(condition)
+    for one in conditions:
+        if not isinstance(one, AppendCondition):
+            raise TypeError(f"a condition must be an AppendCondition, not {type(one).__name__}")
+    return conditions
+
+
+def _items(query: Query) -> tuple[QueryItem, ...] | None:
+    if not isinstance(query, Query):
+        raise TypeError(f"query must be a Query, not {type(query).__name__}")
+    return query.items

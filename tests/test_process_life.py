@@ -1,0 +1,160 @@
+"""The life of a process around an open store: imports, signals, forks, exits. F11."""
+
+import os
+import signal
+from pathlib import Path
+
+import counterpoint as cp
+import pytest
+
+from tests import child
+from tests.budget import tries
+from tests.opener import Opener
+
+pytestmark = pytest.mark.timeout(tries(120, 0))
+
+
+def test_importing_leaves_signals_alone_and_works_in_any_thread() -> None:
+    """A peer took over Ctrl-C when imported, and could not be imported outside the main thread."""
+    program = """
+        import signal
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]
+        say(handlers == [signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN])
+    """
+    assert child.run(program) == ["True"]
+    in_thread = """
+        import threading, os
+        def work():
+            import counterpoint as cp
+            with cp.open("memory:") as store:
+                os.write(1, f"{store.append([cp.RawEvent('A', b'')])}".encode())
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    """
+    assert child.run(in_thread, prelude="") == ["1"]
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        "store.wait(5)",
+        "next(store.subscribe())",
+        "[store.append([event('x')]) for _ in iter(int, 1)]",
+        "asyncio.run(follow())",
+    ],
+)
+def test_ctrl_c_ends_what_waits(waiting: str) -> None:
+    program = f"""
+        import asyncio
+        store = cp.open("memory:")
+
+        async def follow():
+            async for event in store.subscribe():
+                say("nothing was appended")
+
+        try:
+            say("ready")
+            {waiting}
+        except KeyboardInterrupt:
+            say("interrupted", store.head() >= 0)
+            store.close()
+    """
+    with child.running(program) as process:
+        assert child.line(process) == "ready"
+        process.send_signal(signal.SIGINT)
+        assert child.line(process) == "interrupted True"
+        assert process.wait(60) == 0
+
+
+def test_ctrl_c_in_an_append_on_disk_keeps_what_was_acknowledged(
+    open_on_disk: Opener, tmp_path: Path
+) -> None:
+    program = """
+        store, last = cp.open(sys.argv[1]), 0
+        try:
+            say("ready")
+            while True:
+                last = store.append([event("x")])
+        except KeyboardInterrupt:
+            say(last)
+    """
+    with child.running(program, tmp_path / "store") as process:
+        assert child.line(process) == "ready"
+        process.send_signal(signal.SIGINT)
+        last = int(child.line(process))
+        assert process.wait(60) == 0
+    assert open_on_disk().head() in (last, last + 1)
+
+
+def test_the_interpreter_exits_quietly_with_everything_open(open_on_disk: Opener, tmp_path: Path) -> None:
+    program = """
+        store = cp.open(sys.argv[1])
+        store.append([event("x" * 100)] * 5000)
+        events, subscription = iter(store.read()), store.subscribe()
+        next(events), next(subscription)
+        for waiting in (lambda: store.wait(10**9), lambda: next(store.subscribe(after=10**9))):
+            threading.Thread(target=waiting, daemon=True).start()
+        say("done")
+    """
+    for _ in range(tries(3, 50)):
+        assert child.run(program, tmp_path / "store") == ["done"]
+    assert open_on_disk().head() == 5000 * tries(3, 50)
+
+
+def test_a_store_that_was_never_closed_is_free_when_nobody_refers_to_it(
+    open_on_disk: Opener, tmp_path: Path
+) -> None:
+    program = """
+        import gc
+        def use():
+            return cp.open(sys.argv[1]).append([event("x")])
+        for _ in range(3):
+            say(use())
+            gc.collect()
+    """
+    assert child.run(program, tmp_path / "store") == ["1", "2", "3"]
+    assert open_on_disk().head() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_is_refused_and_its_parent_goes_on(open_on_disk: Opener, tmp_path: Path) -> None:
+    """In a peer, use after a fork hung."""
+    program = """
+        import warnings
+        warnings.simplefilter("ignore")
+        store = cp.open(sys.argv[1])
+        store.append([event("x")])
+        uses = [
+            lambda: store.append([event("y")]),
+            lambda: store.head(),
+            lambda: list(store.read()),
+            lambda: store.wait(0),
+            lambda: next(store.subscribe()),
+            lambda: cp.open(sys.argv[1]),
+        ]
+        for use in uses:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    use()
+                    say("used")
+                except cp.Error as error:
+                    say("refused")
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        say("parent", store.append([event("z")]))
+        say("locked")
+        sys.stdin.read()
+        store.close()
+    """
+    with child.running(program, tmp_path / "store") as process:
+        assert [child.line(process) for _ in range(6)] == ["refused"] * 6
+        assert child.line(process) == "parent 2"
+        assert child.line(process) == "locked"
+        with pytest.raises(cp.StoreLocked):
+            open_on_disk()
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
+    assert [e.data for e in open_on_disk().read()] == [b"x", b"z"]
