@@ -99,7 +99,8 @@ fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durabilit
     let (mut seen, mut idle) = (0, Duration::ZERO);
     loop {
         match work.next(pause) {
-            Task::Stop => return,
+            // What is left over is removed when the store is opened again.
+            Task::Stop => return drop(maker.discard()),
             // A failure here is not one of an append: the rollover tries again and reports what it finds.
             Task::Prepare(capacity) => drop(maker.prepare(capacity)),
             Task::LookAround => {

@@ -173,6 +173,22 @@ fn a_second_handle_is_told_who_holds_the_store() {
 }
 
 #[test]
+fn a_closed_store_leaves_only_its_own_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    for _ in 0..100 {
+        store.append(vec![event("A", &["x"])], vec![]).unwrap();
+    }
+    store.close().unwrap();
+    let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let others: Vec<_> = names.filter(|name| !name.to_str().unwrap().ends_with(".log")).collect();
+    assert!(
+        others.len() == 2 && others.contains(&"lock".into()) && others.contains(&"marks".into()),
+        "{others:?}"
+    );
+}
+
+#[test]
 fn a_path_that_cannot_be_used_is_an_error_about_the_path() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");

@@ -60,6 +60,16 @@ impl SegmentMaker {
         Ok(())
     }
 
+    /// Removes a prepared file that is not needed any more.
+    pub(crate) fn discard(&self) -> Result<(), StorageError> {
+        match self.prepared.lock().take() {
+            Some(_) => {
+                self.storage.remove(&prepared_name()).map_err(StorageError::io("remove", &prepared_name()))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Makes the segment that begins with `header`, using the prepared file if it is large enough.
     pub(crate) fn create(&self, mut header: SegmentHeader) -> Result<(Arc<Segment>, End), StorageError> {
         let (temporary, name) = (prepared_name(), segment::file_name(header.first_position));
