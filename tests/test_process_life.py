@@ -9,7 +9,7 @@ import pytest
 
 from tests import child
 from tests.budget import tries
-from tests.opener import Opener
+from tests.opener import SMALL_SEGMENT, Opener
 
 pytestmark = pytest.mark.timeout(tries(120, 0))
 
@@ -115,6 +115,21 @@ def test_a_store_that_was_never_closed_is_free_when_nobody_refers_to_it(
     """
     assert child.run(program, tmp_path / "store") == ["1", "2", "3"]
     assert open_on_disk().head() == 3
+
+
+def test_a_closed_store_holds_no_file_open(open_on_disk: Opener, tmp_path: Path) -> None:
+    """F13: also while somebody still refers to the store."""
+
+    def held() -> list[str]:
+        fds = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+        return [str(fd.readlink()) for fd in fds if fd.is_symlink() and str(tmp_path) in str(fd.readlink())]
+
+    store = open_on_disk(segment_bytes=SMALL_SEGMENT)
+    for _ in range(20):
+        store.append([cp.RawEvent("A", bytes(3000))])
+    assert held() != []
+    store.close()
+    assert held() == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

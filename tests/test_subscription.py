@@ -9,6 +9,7 @@ from typing import Any
 
 import counterpoint as cp
 import pytest
+from counterpoint.wakeups import Wakeups
 
 PATIENCE = 30.0
 A = cp.Query().add_item(types=["A"])
@@ -161,6 +162,30 @@ def test_the_loop_is_free_while_a_subscription_waits(store: cp.EmbeddedStore) ->
         return await waiting
 
     assert run(main()) == [1]
+
+
+def test_who_looked_before_the_head_moved_need_not_wait_for_it_to_move_again() -> None:
+    """The thread has told of this head already, and waits for the next, when somebody comes for this one."""
+    end = threading.Event()
+
+    def wait(after: int, seconds: float) -> int:
+        if after >= 1:
+            end.wait(PATIENCE)
+            raise cp.StoreClosed("the end of this test")
+        return 1
+
+    async def main() -> None:
+        wakeups = Wakeups(wait)
+        with wakeups.waiting(after=5) as far:
+            for _ in range(2):
+                with wakeups.waiting(after=0) as near:
+                    await asyncio.wait_for(near, PATIENCE / 2)
+            assert not far.done()
+
+    try:
+        run(main())
+    finally:
+        end.set()
 
 
 def test_catching_up_leaves_the_loop_to_others_now_and_then(store: cp.EmbeddedStore) -> None:

@@ -11,7 +11,7 @@ use crate::index::{Direction, Location};
 use crate::limits::InvalidInput;
 use crate::log::{Segment, StoreSeed};
 use crate::query::Query;
-use crate::store::Inner;
+use crate::store::{Inner, Shared};
 
 /// The first chunk is small, so that a read of one event costs one event; each next one is larger.
 const FIRST_CHUNK_EVENTS: usize = 8;
@@ -38,18 +38,18 @@ pub struct ReadOptions {
 /// One read: the head it was taken at, and any number of passes over its events.
 #[derive(Clone, Debug)]
 pub struct Read {
-    store: Arc<Inner>,
+    store: Arc<Shared>,
     query: Query,
     options: ReadOptions,
     head: u64,
 }
 
 impl Read {
-    pub(crate) fn new(store: Arc<Inner>, query: Query, options: ReadOptions) -> Result<Self, ReadError> {
+    pub(crate) fn new(store: Arc<Shared>, query: Query, options: ReadOptions) -> Result<Self, ReadError> {
         if options.limit == Some(0) {
             return Err(InvalidInput::ZeroLimit.into());
         }
-        let head = store.head()?;
+        let head = store.open()?.head();
         Ok(Self { store, query, options, head })
     }
 
@@ -89,13 +89,13 @@ type Found = (u64, Location);
 impl Chunks {
     /// The next events in order; empty when there are no more. After an error the same events are tried again.
     pub fn next_chunk(&mut self) -> Result<Vec<SequencedEvent>, ReadError> {
+        let store = self.read.store.open()?;
         let mut found = Vec::new();
         let (low, high) = (self.low, self.high);
         while found.is_empty() && self.low <= self.high && self.left > 0 {
-            self.read.store.check_open()?;
-            self.search_window(&mut found);
+            self.search_window(&store, &mut found);
         }
-        let events = self.load(&found).inspect_err(|_| (self.low, self.high) = (low, high))?;
+        let events = self.load(&store, &found).inspect_err(|_| (self.low, self.high) = (low, high))?;
         self.chunk_events = (self.chunk_events * 4).min(MAX_CHUNK_EVENTS);
         self.left -= found.len() as u64;
         Ok(events)
@@ -106,7 +106,7 @@ impl Chunks {
     }
 
     /// Finds the events of the next chunk within one window of positions, and moves past what was searched.
-    fn search_window(&mut self, found: &mut Vec<Found>) {
+    fn search_window(&mut self, store: &Inner, found: &mut Vec<Found>) {
         let direction = self.direction();
         let window = match direction {
             Direction::Forward => self.low..=self.high.min(self.low.saturating_add(WINDOW)),
@@ -117,7 +117,7 @@ impl Chunks {
             Direction::Backward => *window.start(),
         };
         let limit = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk_events);
-        let index = self.read.store.committer.index.read();
+        let index = store.committer.index.read();
         let mut bytes = 0;
         for position in index.matches(&self.read.query, window, direction) {
             let location = index.location(position).expect("the index knows where its events are");
@@ -135,11 +135,11 @@ impl Chunks {
         }
     }
 
-    fn load(&mut self, found: &[Found]) -> Result<Vec<SequencedEvent>, StorageError> {
+    fn load(&mut self, store: &Inner, found: &[Found]) -> Result<Vec<SequencedEvent>, StorageError> {
         let mut events = Vec::with_capacity(found.len());
         let mut rest = found;
         while !rest.is_empty() {
-            rest = self.load_run(rest, &mut events)?;
+            rest = self.load_run(store, rest, &mut events)?;
         }
         Ok(events)
     }
@@ -147,12 +147,13 @@ impl Chunks {
     /// Reads the longest run of neighbours at the start of `found` with one read; returns the rest.
     fn load_run<'a>(
         &mut self,
+        store: &Inner,
         found: &'a [Found],
         events: &mut Vec<SequencedEvent>,
     ) -> Result<&'a [Found], StorageError> {
         let Some((first, _)) = found.first() else { return Ok(&[]) };
         let (segment, next) =
-            self.read.store.segments.holding(*first).expect("every position in the index is in a segment");
+            store.segments.holding(*first).expect("every position in the index is in a segment");
         let (mut start, mut end, mut count) = (u64::MAX, 0, 0);
         for (position, location) in found {
             let outside = *position < segment.first_position || next.is_some_and(|next| *position >= next);
@@ -167,7 +168,7 @@ impl Chunks {
         self.buffer.resize(usize::try_from(end - start).expect("bounded by one event or MAX_CHUNK_BYTES"), 0);
         segment.read(&mut self.buffer, start)?;
         for found in run {
-            events.push(decode(&segment, self.read.store.seed, &self.buffer, start, found)?);
+            events.push(decode(&segment, store.seed, &self.buffer, start, found)?);
         }
         Ok(rest)
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::commit::{Committer, Syncer};
 use crate::condition::AppendCondition;
@@ -85,13 +85,17 @@ pub struct Stats {
 /// An open store. It closes when dropped; reads and subscriptions that are left then answer that it is closed.
 #[derive(Debug)]
 pub struct Store {
-    inner: Arc<Inner>,
-    work: Arc<Work>,
+    shared: Arc<Shared>,
     housekeeper: Mutex<Option<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
-/// What reads and subscriptions share with the store.
+/// What reads and subscriptions share with the store: the open store, until it is closed. Whatever works on it holds
+/// it for as long as that takes, so its files are closed with the store and not with the last object that knew it.
+#[derive(Debug)]
+pub(crate) struct Shared(RwLock<Option<Arc<Inner>>>);
+
+/// A store while it is open.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) committer: Arc<Committer>,
@@ -99,7 +103,8 @@ pub(crate) struct Inner {
     pub(crate) seed: StoreSeed,
     cursors: Cursors,
     store: uuid::Uuid,
-    closed: AtomicBool,
+    /// Tells those who wait for the head that it will not move any more.
+    closing: AtomicBool,
 }
 
 impl Store {
@@ -124,14 +129,13 @@ impl Store {
         let maker = Arc::new(SegmentMaker::new(Arc::clone(&storage)));
         let opened = opening::recover(&*storage, &maker, &segments, options.segment_bytes)?;
         let store = opened.writer.store();
-        let work = Arc::new(Work::default());
         let syncer = Syncer::new(opened.marks, opened.writer.reach(), options.durability);
         let committer = Arc::new(Committer::new(
             opened.writer,
             opened.index,
             syncer,
             options.record_conditions,
-            Arc::clone(&work),
+            Arc::new(Work::default()),
         ));
         let housekeeper = housekeeping::start(Arc::clone(&committer), maker, options.durability)
             .map_err(StorageError::io("start a thread for", "the store"))?;
@@ -141,11 +145,10 @@ impl Store {
             seed: StoreSeed::new(store),
             cursors: Cursors::new(storage),
             store,
-            closed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         };
         Ok(Self {
-            inner: Arc::new(inner),
-            work,
+            shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
             housekeeper: Mutex::new(Some(housekeeper)),
             lock: Mutex::new(Some(lock)),
         })
@@ -154,51 +157,49 @@ impl Store {
     /// Appends the events as one batch, all or nothing, unless an event matches one of the conditions (I2, I4).
     /// Returns the position of the last event once it is as durable as the store promises.
     pub fn append(&self, events: Vec<Event>, conditions: Vec<AppendCondition>) -> Result<u64, AppendError> {
-        self.inner.committer.append(events, conditions)
+        self.shared.get().ok_or(AppendError::Closed)?.committer.append(events, conditions)
     }
 
     /// Takes a snapshot and reads from it.
     pub fn read(&self, query: Query, options: ReadOptions) -> Result<Read, ReadError> {
-        Read::new(Arc::clone(&self.inner), query, options)
+        Read::new(Arc::clone(&self.shared), query, options)
     }
 
     /// The events after a position as they come.
     pub fn subscribe(&self, query: Query, after: u64) -> Result<Subscription, ReadError> {
-        Subscription::new(Arc::clone(&self.inner), query, after)
+        Subscription::new(Arc::clone(&self.shared), query, after)
     }
 
     /// The last visible position, 0 for an empty store.
     pub fn head(&self) -> Result<u64, ReadError> {
-        self.inner.head()
+        Ok(self.shared.open()?.head())
     }
 
     /// Waits until the head is past `after`, at most for `timeout`. Returns the head.
     pub fn wait(&self, after: u64, timeout: Duration) -> Result<u64, ReadError> {
-        self.inner.check_open()?;
-        self.inner.committer.syncer.wait(after, timeout, || self.is_closed());
-        self.inner.head()
+        let inner = self.shared.open()?;
+        inner.committer.syncer.wait(after, timeout, || inner.closing.load(Ordering::Acquire));
+        self.head()
     }
 
     /// The position of a named cursor, 0 if it was never set.
     pub fn get_cursor(&self, name: &str) -> Result<u64, ReadError> {
-        self.inner.check_open()?;
-        self.inner.cursors.get(name)
+        self.shared.open()?.cursors.get(name)
     }
 
     /// Sets a named cursor, durably, if it stands at `expected` or nothing is expected. `false` if it stands elsewhere.
     pub fn set_cursor(&self, name: &str, position: u64, expected: Option<u64>) -> Result<bool, ReadError> {
-        self.inner.check_open()?;
-        self.inner.cursors.set(name, position, expected)
+        self.shared.open()?.cursors.set(name, position, expected)
     }
 
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
-        let head = self.inner.head()?;
-        let (types, tags) = self.inner.committer.index.read().term_counts();
+        let inner = self.shared.open()?;
+        let (types, tags) = inner.committer.index.read().term_counts();
         Ok(Stats {
-            head,
-            segments: self.inner.segments.len() as u64,
-            log_bytes: self.inner.segments.bytes()?,
+            head: inner.head(),
+            segments: inner.segments.len() as u64,
+            log_bytes: inner.segments.bytes()?,
             types: types as u64,
             tags: tags as u64,
         })
@@ -206,24 +207,24 @@ impl Store {
 
     /// Whether [`Store::close`] was called.
     pub fn is_closed(&self) -> bool {
-        self.inner.is_closed()
+        self.shared.get().is_none()
     }
 
     /// Finishes the appends under way, wakes all waiters, makes everything durable and lets go of the directory.
     /// Closing again does nothing.
     pub fn close(&self) -> Result<(), StorageError> {
-        let Some(housekeeper) = self.housekeeper.lock().take() else { return Ok(()) };
-        let committer = &self.inner.committer;
+        let Some(inner) = self.shared.0.write().take() else { return Ok(()) };
+        let committer = &inner.committer;
         committer.close();
-        self.inner.closed.store(true, Ordering::Release);
+        inner.closing.store(true, Ordering::Release);
         committer.syncer.head_moves();
-        self.work.stop();
-        let housekept = housekeeper.join();
+        committer.work.stop();
+        let housekept = self.housekeeper.lock().take().map_or(Ok(()), JoinHandle::join);
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
         if !poisoned && closed.is_ok() && housekept.is_ok() {
-            committer.syncer.marks.close_cleanly(self.inner.store);
+            committer.syncer.marks.close_cleanly(inner.store);
         }
         drop(self.lock.lock().take());
         closed
@@ -237,17 +238,20 @@ impl Drop for Store {
     }
 }
 
+impl Shared {
+    /// The open store, `None` once it is closed.
+    fn get(&self) -> Option<Arc<Inner>> {
+        self.0.read().clone()
+    }
+
+    /// The open store, for whatever only reads.
+    pub(crate) fn open(&self) -> Result<Arc<Inner>, ReadError> {
+        self.get().ok_or(ReadError::Closed)
+    }
+}
+
 impl Inner {
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn check_open(&self) -> Result<(), ReadError> {
-        if self.is_closed() { Err(ReadError::Closed) } else { Ok(()) }
-    }
-
-    pub(crate) fn head(&self) -> Result<u64, ReadError> {
-        self.check_open()?;
-        Ok(self.committer.syncer.visible())
+    pub(crate) fn head(&self) -> u64 {
+        self.committer.syncer.visible()
     }
 }

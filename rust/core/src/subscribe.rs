@@ -6,13 +6,13 @@ use crate::error::ReadError;
 use crate::event::SequencedEvent;
 use crate::query::Query;
 use crate::read::{Chunks, Read, ReadOptions};
-use crate::store::Inner;
+use crate::store::Shared;
 
 /// A place in the log and a query: gives the matching events after that place, now or later. It never waits: when it
 /// has nothing to give, the caller waits for the head to move past [`Subscription::position`].
 #[derive(Debug)]
 pub struct Subscription {
-    store: Arc<Inner>,
+    store: Arc<Shared>,
     query: Query,
     /// The head that the current pass ends at: once it is over, everything up to here has been given.
     position: u64,
@@ -20,8 +20,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(store: Arc<Inner>, query: Query, after: u64) -> Result<Self, ReadError> {
-        store.check_open()?;
+    pub(crate) fn new(store: Arc<Shared>, query: Query, after: u64) -> Result<Self, ReadError> {
+        store.open()?;
         Ok(Self { store, query, position: after, pass: None })
     }
 
