@@ -43,6 +43,22 @@ pub struct End {
     pub torn: bool,
 }
 
+impl End {
+    /// The end of a segment that has no frames yet.
+    pub fn of_empty(header: SegmentHeader, checksum: u32) -> Self {
+        Self {
+            header,
+            offset: HEADER_BYTES as u64,
+            previous: checksum,
+            next_position: header.first_position,
+            recorded_at: 0,
+            durable_end: HEADER_BYTES as u64,
+            last: None,
+            torn: false,
+        }
+    }
+}
+
 /// Reads a segment from its bytes, handing each frame to `visit`, which may refuse it with what is wrong.
 pub fn scan<'a>(
     name: &str,
@@ -61,16 +77,7 @@ pub fn scan<'a>(
         return Err(corrupt(0, "the segment does not continue the one before it"));
     }
     let seed = StoreSeed::new(header.store);
-    let mut end = End {
-        header,
-        offset: HEADER_BYTES as u64,
-        previous: checksum,
-        next_position: header.first_position,
-        recorded_at: 0,
-        durable_end: HEADER_BYTES as u64,
-        last: None,
-        torn: false,
-    };
+    let mut end = End::of_empty(header, checksum);
     while end.last != Some(Kind::End) {
         let rest = rest(bytes, end.offset);
         let what = match Frame::decode(rest, seed, (header.first_position, end.offset)) {

@@ -86,16 +86,7 @@ impl SegmentMaker {
         file.sync_all().map_err(StorageError::io("sync", &temporary))?;
         self.storage.rename(&temporary, &name).map_err(StorageError::io("rename", &temporary))?;
         self.storage.sync_directory().map_err(StorageError::io("sync the directory of", &name))?;
-        let end = End {
-            header,
-            offset: HEADER_BYTES as u64,
-            previous: checksum,
-            next_position: header.first_position,
-            recorded_at: 0,
-            durable_end: HEADER_BYTES as u64,
-            last: None,
-            torn: false,
-        };
+        let end = End::of_empty(header, checksum);
         Ok((Arc::new(Segment { first_position: header.first_position, file }), end))
     }
 
