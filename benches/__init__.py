@@ -1,0 +1,1 @@
+"""Measurements: `python -m benches.table` beside other stores, `pytest benches --benchmark-enable` alone."""
