@@ -1,6 +1,5 @@
 """Appends through the public names, durable on disk and without any disk."""
 
-
 import counterpoint as cp
 from pytest_benchmark.fixture import BenchmarkFixture
 

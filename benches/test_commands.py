@@ -1,6 +1,5 @@
 """What the typed layer costs: codecs, commands and projections, on a store in memory, so without waiting."""
 
-
 from collections.abc import Iterator
 
 import counterpoint as cp

@@ -1,6 +1,5 @@
 """Reads of 20,000 events on disk, in the page cache."""
 
-
 from collections import deque
 from itertools import count
 
