@@ -1,9 +1,9 @@
 //! The commit path: group commit without a timer, and without a thread hand-over for a lone caller.
 //!
 //! Whoever appends while nobody leads becomes the leader: it takes all waiting requests, decides them one by one
-//! against the log and what it has staged, and writes the accepted ones with one write. Then it hands the lead on and
-//! only then sees to the sync, so that the next group is decided and written while this one is being synced. One sync
-//! at a time serves every group written before it began.
+//! against the log and what it has staged, writes the accepted ones with one write, syncs, and hands the lead on.
+//! What arrives meanwhile is the next group. The lead is kept through the sync on purpose: handed on before it, groups
+//! are small, and the threads spend their time waking each other (`docs/design.md` has the figures).
 
 mod sync;
 mod ticket;
@@ -84,7 +84,11 @@ impl Committer {
         loop {
             match call {
                 Call::Answer(answer) => return answer,
-                Call::Lead => self.answer(self.lead()),
+                Call::Lead => {
+                    for decided in self.lead() {
+                        decided.reply.answer(decided.answer);
+                    }
+                }
             }
             call = ticket.wait();
         }
@@ -107,10 +111,17 @@ impl Committer {
         Ok(Request { events, conditions, guards, bytes, reply })
     }
 
-    /// Decides and writes the waiting requests, then hands the lead on.
+    /// Decides, writes and settles the waiting requests, then hands the lead on. The answers are given after that, so
+    /// that the next group need not wait for them.
     fn lead(&self) -> Vec<Decided> {
         let _lead = Lead(self);
         let requests = self.queue.lock().take_group();
+        let mut group = self.decide_and_write(requests);
+        self.settle(&mut group);
+        group
+    }
+
+    fn decide_and_write(&self, requests: Vec<Request>) -> Vec<Decided> {
         let mut writer = self.writer.lock();
         let mut written = self.syncer.check();
         let durable = self.syncer.durable();
@@ -178,18 +189,15 @@ impl Committer {
         Ok(())
     }
 
-    /// Answers a group once what its answers rest on is settled: the accepted batches, and the events that refused
+    /// Returns once what the answers of a group rest on is settled: the accepted batches, and the events that refused
     /// ones lost to, so that their callers' next reads see them.
-    fn answer(&self, mut group: Vec<Decided>) {
+    fn settle(&self, group: &mut [Decided]) {
         let last = group.iter().map(|decided| decided.position).max().unwrap_or_default();
         if let Err(error) = self.syncer.settle(last) {
             let visible = self.syncer.visible();
             for decided in group.iter_mut().filter(|decided| decided.position > visible) {
                 decided.answer = Err(error.clone().into());
             }
-        }
-        for decided in group {
-            decided.reply.answer(decided.answer);
         }
     }
 
