@@ -137,6 +137,8 @@ def test_a_path_that_cannot_be_is_refused(path: str, tmp_path: Path, monkeypatch
 def test_a_wrong_option_is_refused_and_leaves_nothing_behind(tmp_path: Path, option: str, wrong: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         cp.open(tmp_path / "orders", **{option: wrong})
+    with pytest.raises((TypeError, ValueError)):
+        cp.open("memory:", **{option: wrong})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -165,7 +165,13 @@ class Engine:
         segment_bytes: int | None = None,
     ) -> Engine: ...
     @staticmethod
-    def open_memory(*, record_conditions: bool = True, segment_bytes: int | None = None) -> Engine: ...
+    def open_memory(
+        *,
+        durability: Literal["fsync", "os"] = "fsync",
+        sync_interval: float = 0.05,
+        record_conditions: bool = True,
+        segment_bytes: int | None = None,
+    ) -> Engine: ...
     def append(
         self,
         events: Iterable[RawEvent],

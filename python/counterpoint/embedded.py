@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Literal, Self
@@ -38,16 +39,13 @@ def open(  # noqa: A001  reads as cp.open(...)
     Raises StoreLocked if another process has it open, CorruptionError for a damaged log, and the OSError
     family for a path that cannot be used.
     """
-    if fspath(path) == MEMORY:
-        engine = Engine.open_memory(record_conditions=record_conditions, segment_bytes=segment_bytes)
-    else:
-        engine = Engine.open(
-            path,
-            durability=durability,
-            sync_interval=sync_interval,
-            record_conditions=record_conditions,
-            segment_bytes=segment_bytes,
-        )
+    make = Engine.open_memory if fspath(path) == MEMORY else partial(Engine.open, path)
+    engine = make(
+        durability=durability,
+        sync_interval=sync_interval,
+        record_conditions=record_conditions,
+        segment_bytes=segment_bytes,
+    )
     return EmbeddedStore(engine, str(fspath(path)))
 
 

@@ -52,27 +52,27 @@ impl Engine {
         record_conditions: bool,
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
     ) -> PyResult<Self> {
-        let durability = match durability {
-            "fsync" => Durability::Fsync,
-            "os" => Durability::Os { sync_interval },
-            other => {
-                let text = format!("durability must be \"fsync\" or \"os\", not {other:?}");
-                return Err(PyValueError::new_err(text));
-            }
-        };
-        let options = Options { durability, ..options(record_conditions, segment_bytes) };
+        let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
         Self::new(py, move || Store::open(&path, options))
     }
 
-    /// Open a new store in memory.
+    /// Open a new store in memory. It is the same engine, and takes the same options.
     #[staticmethod]
-    #[pyo3(signature = (*, record_conditions=true, segment_bytes=None))]
+    #[pyo3(
+        signature = (
+            *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None
+        ),
+        text_signature = "(*, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None)"
+    )]
     fn open_memory(
         py: Python<'_>,
+        #[pyo3(from_py_with = arguments::durability)] durability: &str,
+        #[pyo3(from_py_with = arguments::sync_interval)] sync_interval: Duration,
         record_conditions: bool,
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
     ) -> PyResult<Self> {
-        Self::new(py, move || Store::open_memory(options(record_conditions, segment_bytes)))
+        let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
+        Self::new(py, move || Store::open_memory(options))
     }
 
     /// Append the events as one batch, all or nothing, unless an event matches one of the conditions.
@@ -220,7 +220,20 @@ impl Engine {
     }
 }
 
-fn options(record_conditions: bool, segment_bytes: Option<u64>) -> Options {
-    let default = Options::default();
-    Options { record_conditions, segment_bytes: segment_bytes.unwrap_or(default.segment_bytes), ..default }
+fn options(
+    durability: &str,
+    sync_interval: Duration,
+    record_conditions: bool,
+    segment_bytes: Option<u64>,
+) -> PyResult<Options> {
+    let durability = match durability {
+        "fsync" => Durability::Fsync,
+        "os" => Durability::Os { sync_interval },
+        other => {
+            let text = format!("durability must be \"fsync\" or \"os\", not {other:?}");
+            return Err(PyValueError::new_err(text));
+        }
+    };
+    let segment_bytes = segment_bytes.unwrap_or(Options::default().segment_bytes);
+    Ok(Options { durability, record_conditions, segment_bytes })
 }
