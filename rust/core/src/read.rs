@@ -14,7 +14,7 @@ use crate::query::Query;
 use crate::store::{Inner, Shared};
 
 /// The first chunk is small, so that a read of one event costs one event; each next one is larger.
-const FIRST_CHUNK_EVENTS: usize = 8;
+const FIRST_CHUNK_EVENTS: usize = 16;
 const MAX_CHUNK_EVENTS: usize = 1024;
 const MAX_CHUNK_BYTES: u64 = 1 << 20;
 /// Events that are closer together than this in a segment are fetched with one read.
@@ -92,13 +92,18 @@ impl Chunks {
         let store = self.read.store.open()?;
         let mut found = Vec::new();
         let (low, high) = (self.low, self.high);
-        while found.is_empty() && self.low <= self.high && self.left > 0 {
+        while found.is_empty() && !self.is_over() {
             self.search_window(&store, &mut found);
         }
         let events = self.load(&store, &found).inspect_err(|_| (self.low, self.high) = (low, high))?;
         self.chunk_events = (self.chunk_events * 4).min(MAX_CHUNK_EVENTS);
         self.left -= found.len() as u64;
         Ok(events)
+    }
+
+    /// Whether it is certain, without looking, that there are no more events.
+    pub fn is_over(&self) -> bool {
+        self.low > self.high || self.left == 0
     }
 
     fn direction(&self) -> Direction {

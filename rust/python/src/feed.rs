@@ -14,6 +14,11 @@ use crate::handle::Handle;
 pub trait Source: Send {
     /// The next events in order; empty if there are none now.
     fn next_chunk(&mut self) -> Result<Vec<SequencedEvent>, ReadError>;
+
+    /// Whether it is certain that there will be no more events.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Events one by one, for any number of threads; each event goes to one of them.
@@ -22,8 +27,15 @@ pub trait Source: Send {
 /// the interpreter: `ready` is never held across anything that blocks, `supply` is only waited for detached.
 pub struct Feed<S> {
     handle: Arc<Handle>,
-    ready: Mutex<vec::IntoIter<SequencedEvent>>,
+    ready: Mutex<Ready>,
     supply: Mutex<Supply<S>>,
+}
+
+#[derive(Default)]
+struct Ready {
+    events: vec::IntoIter<SequencedEvent>,
+    /// These are the last: the end costs no look at the supply.
+    over: bool,
 }
 
 struct Supply<S> {
@@ -42,9 +54,12 @@ impl<S: Source> Feed<S> {
     pub fn next(&self, py: Python<'_>) -> PyResult<Option<SequencedEvent>> {
         self.handle.check_process()?;
         loop {
-            let event = self.ready.lock().next();
-            if event.is_some() {
-                return Ok(event);
+            {
+                let mut ready = self.ready.lock();
+                let event = ready.events.next();
+                if event.is_some() || ready.over {
+                    return Ok(event);
+                }
             }
             if !py.detach(|| self.refill()).map_err(errors::read)? {
                 return Ok(None);
@@ -58,7 +73,7 @@ impl<S: Source> Feed<S> {
     fn refill(&self) -> Result<bool, ReadError> {
         let mut supply = self.supply.lock();
         // Somebody else may have fetched one while this thread waited.
-        if self.ready.lock().len() > 0 {
+        if self.ready.lock().events.len() > 0 {
             return Ok(true);
         }
         if let Some(failure) = &supply.failure {
@@ -66,7 +81,7 @@ impl<S: Source> Feed<S> {
         }
         let chunk = supply.source.next_chunk().inspect_err(|error| supply.failure = Some(error.clone()))?;
         let refilled = !chunk.is_empty();
-        *self.ready.lock() = chunk.into_iter();
+        *self.ready.lock() = Ready { events: chunk.into_iter(), over: supply.source.is_over() };
         Ok(refilled)
     }
 }

@@ -57,4 +57,8 @@ impl Source for Chunks {
     fn next_chunk(&mut self) -> Result<Vec<counterpoint::SequencedEvent>, ReadError> {
         Chunks::next_chunk(self)
     }
+
+    fn is_over(&self) -> bool {
+        Chunks::is_over(self)
+    }
 }

@@ -26,24 +26,38 @@ impl Direction {
     }
 }
 
-/// One or several postings lists, any of which will do.
+/// A tag's postings, or those of several types, any of which will do.
 #[derive(Debug)]
-pub(crate) struct Clause<'a>(Vec<List<'a>>);
+pub(crate) enum Clause<'a> {
+    One(List<'a>),
+    Any(Vec<List<'a>>),
+}
 
 impl<'a> Clause<'a> {
-    pub(crate) fn any(lists: Vec<List<'a>>) -> Self {
-        Self(lists)
+    pub(crate) fn any(mut lists: Vec<List<'a>>) -> Option<Self> {
+        match lists.len() {
+            0 | 1 => lists.pop().map(Self::One),
+            _ => Some(Self::Any(lists)),
+        }
     }
 
     fn len(&self) -> usize {
-        self.0.iter().map(List::len).sum()
+        match self {
+            Self::One(list) => list.len(),
+            Self::Any(lists) => lists.iter().map(List::len).sum(),
+        }
     }
 
     fn seek(&mut self, target: u32, direction: Direction) -> Option<u32> {
-        let lists = self.0.iter_mut();
-        match direction {
-            Direction::Forward => lists.filter_map(|list| list.seek_forward(target)).min(),
-            Direction::Backward => lists.filter_map(|list| list.seek_backward(target)).max(),
+        match (self, direction) {
+            (Self::One(list), Direction::Forward) => list.seek_forward(target),
+            (Self::One(list), Direction::Backward) => list.seek_backward(target),
+            (Self::Any(lists), Direction::Forward) => {
+                lists.iter_mut().filter_map(|list| list.seek_forward(target)).min()
+            }
+            (Self::Any(lists), Direction::Backward) => {
+                lists.iter_mut().filter_map(|list| list.seek_backward(target)).max()
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Postings: the ascending list of events that hold one term.
 
+/// So many postings are looked at one by one before a seek takes larger steps.
+const NEAR: usize = 4;
+
 /// Most tags are on few events, so a single posting needs no allocation.
 #[derive(Debug)]
 pub(crate) enum Postings {
@@ -45,6 +48,11 @@ impl<'a> List<'a> {
             self.rest = &[];
             return None;
         }
+        // Where lists are dense the next hit is next door.
+        if let Some(passed) = self.rest.iter().take(NEAR).position(|posting| *posting >= target) {
+            self.rest = self.rest.get(passed..).unwrap_or_default();
+            return self.rest.first().copied();
+        }
         let reach = gallop(|step| self.rest.get(step).is_some_and(|posting| *posting < target));
         let near = self.rest.get(..reach).unwrap_or(self.rest);
         let passed = near.partition_point(|posting| *posting < target);
@@ -54,6 +62,10 @@ impl<'a> List<'a> {
 
     /// The last posting at or before `target`. Passes all after it.
     pub(crate) fn seek_backward(&mut self, target: u32) -> Option<u32> {
+        if let Some(passed) = self.rest.iter().rev().take(NEAR).position(|posting| *posting <= target) {
+            self.rest = self.rest.get(..self.rest.len() - passed).unwrap_or_default();
+            return self.rest.last().copied();
+        }
         let length = self.rest.len();
         let from_end = |step: usize| length.checked_sub(step + 1).and_then(|at| self.rest.get(at));
         let reach = gallop(|step| from_end(step).is_some_and(|posting| *posting > target));

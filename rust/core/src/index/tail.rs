@@ -89,15 +89,11 @@ impl Tail {
     fn cursor(&self, item: &QueryItem) -> Option<ItemCursor<'_>> {
         let mut clauses = Vec::with_capacity(item.tags().len() + 1);
         for tag in item.tags() {
-            clauses.push(Clause::any(vec![self.tags.get(tag).map(Postings::list)?]));
+            clauses.push(Clause::One(self.tags.get(tag).map(Postings::list)?));
         }
         if !item.types().is_empty() {
-            let lists: Vec<_> =
-                item.types().iter().filter_map(|name| self.types.get(name).map(Postings::list)).collect();
-            if lists.is_empty() {
-                return None;
-            }
-            clauses.push(Clause::any(lists));
+            let lists = item.types().iter().filter_map(|name| self.types.get(name).map(Postings::list));
+            clauses.push(Clause::any(lists.collect())?);
         }
         Some(ItemCursor::all(clauses))
     }
