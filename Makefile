@@ -51,9 +51,12 @@ bench: $(VENV)/built
 	$(BIN)/python -m benches.table
 
 # The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed.
+soak: export COUNTERPOINT_SOAK := 1
+soak: export COUNTERPOINT_SEED := $(or $(COUNTERPOINT_SEED),$(shell date +%s))
 soak: $(VENV)/built
-	COUNTERPOINT_SOAK=1 PROPTEST_CASES=20000 cargo test --release -p counterpoint -- --nocapture
-	COUNTERPOINT_SOAK=1 $(BIN)/python -m pytest -q -s --timeout 3600
+	@echo "COUNTERPOINT_SEED=$(COUNTERPOINT_SEED)"
+	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(COUNTERPOINT_SEED) cargo test --release -p counterpoint
+	$(BIN)/python -m pytest -q --timeout 0
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -5,10 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use common::simulated::SimulatedDisk;
-use common::{all, condition, event, query};
+use common::{all, chance, condition, event, query, rounds};
 use counterpoint::{AppendError, Options, SequencedEvent, StorageError, Store};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use rand::RngExt;
 
 fn open(disk: &Arc<SimulatedDisk>) -> Result<Store, counterpoint::OpenError> {
     Store::open_in(Arc::clone(disk) as Arc<_>, Options { segment_bytes: 4096, ..Options::default() })
@@ -36,15 +34,14 @@ fn assert_survived(events: &[SequencedEvent], (acknowledged, asked): (u64, u64),
 
 #[test]
 fn a_power_loss_at_any_moment_loses_nothing_acknowledged() {
-    let mut rng =
-        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
+    let mut chance = chance();
     for fail_at in 1..120 {
         let disk = Arc::new(SimulatedDisk::default());
         let store = open(&disk).unwrap();
         disk.fail(fail_at, u64::MAX);
         let reached = append_some(&store, 60);
-        for round in 0..20 {
-            let crashed = Arc::new(disk.crash(|| rng.rng().random_bool(0.5)));
+        for round in 0..rounds(20) {
+            let crashed = Arc::new(disk.crash(&mut chance));
             let context = format!("failure at {fail_at}, crash {round}");
             let store = open(&crashed).unwrap_or_else(|error| panic!("{context}: {error}"));
             assert_survived(&all(&store), reached, &context);
@@ -56,18 +53,17 @@ fn a_power_loss_at_any_moment_loses_nothing_acknowledged() {
 
 #[test]
 fn a_power_loss_during_recovery_is_survived_too() {
-    let mut rng =
-        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[9; 32]));
+    let mut chance = chance();
     for fail_at in 1..60 {
         let disk = Arc::new(SimulatedDisk::default());
         let store = open(&disk).unwrap();
         disk.fail(fail_at, u64::MAX);
         let reached = append_some(&store, 40);
-        for recovery_fails_at in 1..8 {
-            let first = Arc::new(disk.crash(|| rng.rng().random_bool(0.5)));
+        for recovery_fails_at in (1..8).cycle().take(rounds(7)) {
+            let first = Arc::new(disk.crash(&mut chance));
             first.fail(recovery_fails_at, u64::MAX);
             drop(open(&first));
-            let second = Arc::new(first.crash(|| rng.rng().random_bool(0.5)));
+            let second = Arc::new(first.crash(&mut chance));
             let context = format!("failure at {fail_at}, recovery failing at {recovery_fails_at}");
             let store = open(&second).unwrap_or_else(|error| panic!("{context}: {error}"));
             assert_survived(&all(&store), reached, &context);

@@ -47,8 +47,6 @@ fn operations() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn the_store_does_what_the_model_does(operations in vec(operations(), 1..60)) {
         let directory = tempfile::tempdir().unwrap();

@@ -5,7 +5,23 @@
 pub mod model;
 pub mod simulated;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use counterpoint::{AppendCondition, Event, Query, QueryItem, ReadOptions, SequencedEvent, Store};
+
+/// How often a randomised test goes round: a hundred times as often in a soak.
+pub fn rounds(short: usize) -> usize {
+    if std::env::var_os("COUNTERPOINT_SOAK").is_some() { short * 100 } else { short }
+}
+
+/// Chance, from a seed that is printed when the test fails; `COUNTERPOINT_SEED` repeats a run.
+pub fn chance() -> impl FnMut() -> bool {
+    let seed = std::env::var("COUNTERPOINT_SEED").map_or(7, |seed| seed.parse().expect("a number"));
+    println!("COUNTERPOINT_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    move || rng.random_bool(0.5)
+}
 
 pub fn event(event_type: &str, tags: &[&str]) -> Event {
     Event::new(event_type, tags, b"{}", None, None).unwrap()
