@@ -33,37 +33,15 @@ pub(crate) fn recover(
     }
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
     firsts.sort_unstable();
-    let stray = take_empty_last(storage, &mut firsts)?;
     let mut index = Tail::default();
-    let (segment, end) = match firsts.last() {
-        None => begin(&names, maker, segments, max_segment_bytes)?,
-        Some(last) => scan_all(storage, &firsts, *last, segments, &mut index)?,
+    let (segment, end) = if firsts.is_empty() {
+        begin(&names, maker, segments, max_segment_bytes)?
+    } else {
+        scan_all(storage, &firsts, segments, &mut index)?
     };
-    if let Some(name) = stray {
-        if end.last == Some(Kind::End) {
-            let what = "the file is empty, but the segment before it is full".to_owned();
-            return Err(StorageError::Corrupt(Corruption { file: name, offset: 0, what }));
-        }
-        storage.remove(&name).map_err(StorageError::io("remove", &name))?;
-    }
-    let writer = LogWriter::resume(Arc::clone(maker), Arc::clone(segments), max_segment_bytes, segment, end)?;
-    let marks = Marks::rebuild(storage, writer.store(), writer.next_position() - 1)?;
+    let writer = LogWriter::resume(Arc::clone(maker), Arc::clone(segments), max_segment_bytes, segment, end);
+    let marks = Marks::rebuild(storage, writer.store(), &writer.reach())?;
     Ok(Opened { writer, index, marks })
-}
-
-/// Takes the last segment's name off the list if its file is empty and others come before it.
-///
-/// A segment gets its name when its header is durable, and the one before it ends before that. So an empty file after a
-/// segment that has not ended never held anything; something else left it there, such as a copy to a full disk.
-fn take_empty_last(storage: &dyn Storage, firsts: &mut Vec<u64>) -> Result<Option<String>, StorageError> {
-    let [_, .., last] = firsts.as_slice() else { return Ok(None) };
-    let name = segment::file_name(*last);
-    let file = storage.open(&name).map_err(StorageError::io("open", &name))?;
-    if !file.is_empty().map_err(StorageError::io("measure", &name))? {
-        return Ok(None);
-    }
-    firsts.pop();
-    Ok(Some(name))
 }
 
 fn begin(
@@ -92,38 +70,65 @@ fn begin(
 fn scan_all(
     storage: &dyn Storage,
     firsts: &[u64],
-    last: u64,
     segments: &Segments,
     index: &mut Tail,
 ) -> Result<(Arc<Segment>, End), StorageError> {
     let mut start = Start { store: None, position: 1, previous: 0 };
     let mut recorded_at = 0;
     let mut bytes = Vec::new();
-    for first in firsts {
-        let name = segment::file_name(*first);
-        let file = storage.open(&name).map_err(StorageError::io("open", &name))?;
-        let segment = Arc::new(Segment { first_position: *first, file });
-        let length = segment.file.len().map_err(StorageError::io("measure", &name))?;
-        bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        segment.read(&mut bytes, 0)?;
+    for (number, first) in firsts.iter().enumerate() {
+        let segment = read_segment(storage, *first, &mut bytes)?;
         if *first != start.position {
             let what = format!("the segment that begins at {} is missing", start.position);
             return Err(segment.corrupt(0, what));
         }
-        let mut end = recovery::scan(&name, &bytes, start, |frame| index_frame(index, &frame))?;
+        let mut end = recovery::scan(&segment.name(), &bytes, start, |frame| index_frame(index, &frame))?;
         recorded_at = end.recorded_at.max(recorded_at);
         end.recorded_at = recorded_at;
         segments.push(Arc::clone(&segment));
-        if *first == last {
-            rewrite_tail(&segment, &bytes, &end)?;
-            return Ok((segment, end));
+        if end.last == Some(Kind::End) {
+            start =
+                Start { store: Some(end.header.store), position: end.next_position, previous: end.previous };
+            continue;
         }
-        if end.last != Some(Kind::End) {
-            return Err(segment.corrupt(end.offset, "the segment is not full, but another one follows it"));
+        rewrite_tail(&segment, &bytes, &end)?;
+        match firsts.get(number + 1..) {
+            None | Some([]) => {}
+            Some([next]) if is_unused(storage, *next)? => {
+                let name = segment::file_name(*next);
+                storage.remove(&name).map_err(StorageError::io("remove", &name))?;
+            }
+            Some(_) => {
+                let what = "the segment has not ended, but another one follows it";
+                return Err(segment.corrupt(end.offset, what));
+            }
         }
-        start = Start { store: Some(end.header.store), position: end.next_position, previous: end.previous };
+        return Ok((segment, end));
     }
-    unreachable!("the loop returns at the last segment")
+    let what = "the segment before it has ended, but this one is missing".to_owned();
+    Err(StorageError::Corrupt(Corruption { file: segment::file_name(start.position), offset: 0, what }))
+}
+
+/// Whether a segment never got a frame: the one before it was about to end when its writer did.
+fn is_unused(storage: &dyn Storage, first: u64) -> Result<bool, StorageError> {
+    let mut bytes = Vec::new();
+    read_segment(storage, first, &mut bytes)?;
+    let has_header = SegmentHeader::decode(&bytes).is_ok();
+    Ok(bytes.iter().skip(if has_header { HEADER_BYTES } else { 0 }).all(|byte| *byte == 0))
+}
+
+fn read_segment(
+    storage: &dyn Storage,
+    first_position: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<Arc<Segment>, StorageError> {
+    let name = segment::file_name(first_position);
+    let file = storage.open(&name).map_err(StorageError::io("open", &name))?;
+    let length = file.len().map_err(StorageError::io("measure", &name))?;
+    bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+    let segment = Arc::new(Segment { first_position, file });
+    segment.read(bytes, 0)?;
+    Ok(segment)
 }
 
 fn index_frame(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static str> {

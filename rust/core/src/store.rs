@@ -102,7 +102,6 @@ pub(crate) struct Inner {
     pub(crate) segments: Arc<Segments>,
     pub(crate) seed: StoreSeed,
     cursors: Cursors,
-    store: uuid::Uuid,
     /// Tells those who wait for the head that it will not move any more.
     closing: AtomicBool,
 }
@@ -128,7 +127,7 @@ impl Store {
         let segments = Arc::new(Segments::default());
         let maker = Arc::new(SegmentMaker::new(Arc::clone(&storage)));
         let opened = opening::recover(&*storage, &maker, &segments, options.segment_bytes)?;
-        let store = opened.writer.store();
+        let seed = StoreSeed::new(opened.writer.store());
         let syncer = Syncer::new(opened.marks, opened.writer.reach(), options.durability);
         let committer = Arc::new(Committer::new(
             opened.writer,
@@ -142,9 +141,8 @@ impl Store {
         let inner = Inner {
             committer,
             segments,
-            seed: StoreSeed::new(store),
+            seed,
             cursors: Cursors::new(storage),
-            store,
             closing: AtomicBool::new(false),
         };
         Ok(Self {
@@ -219,13 +217,13 @@ impl Store {
         inner.closing.store(true, Ordering::Release);
         committer.syncer.head_moves();
         committer.work.stop();
-        let housekept = self.housekeeper.lock().take().map_or(Ok(()), JoinHandle::join);
+        if let Some(housekeeper) = self.housekeeper.lock().take() {
+            // What it could have failed at is done again here.
+            drop(housekeeper.join());
+        }
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
-        if !poisoned && closed.is_ok() && housekept.is_ok() {
-            committer.syncer.marks.close_cleanly(inner.store);
-        }
         drop(self.lock.lock().take());
         closed
     }

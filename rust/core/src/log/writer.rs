@@ -115,22 +115,17 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Goes on at the end that recovery found, in a new segment if the last one is full.
+    /// Goes on at the end that recovery found.
     pub(crate) fn resume(
         maker: Arc<SegmentMaker>,
         segments: Arc<Segments>,
         max_segment_bytes: u64,
         segment: Arc<Segment>,
         end: End,
-    ) -> Result<Self, StorageError> {
+    ) -> Self {
         let seed = StoreSeed::new(end.header.store);
         let (staged, asked_for_next) = (Vec::new(), false);
-        let mut writer =
-            Self { maker, segments, seed, max_segment_bytes, segment, end, staged, asked_for_next };
-        if writer.end.last == Some(Kind::End) {
-            writer.begin_segment(0)?;
-        }
-        Ok(writer)
+        Self { maker, segments, seed, max_segment_bytes, segment, end, staged, asked_for_next }
     }
 
     pub(crate) fn store(&self) -> Uuid {
@@ -234,29 +229,28 @@ impl LogWriter {
         self.end.last = Some(kind);
     }
 
-    /// Ends this segment and begins one with room for a frame of `needed` bytes. The old segment is durable before
-    /// the new one gets a frame (I6). A segment without events is replaced instead: its successor has its name.
+    /// Ends this segment and goes on in one with room for a frame of `needed` bytes.
+    ///
+    /// The next segment is made first, so a segment that has ended without one shows a loss. The old segment is durable
+    /// before the new one gets a frame (I6). A segment without events is replaced: its successor has its name.
     fn roll(&mut self, needed: u64, durable: &Reach) -> Result<(), StorageError> {
-        if self.end.next_position > self.segment.first_position {
+        let ends = self.end.next_position > self.segment.first_position;
+        if ends {
             self.stage(Kind::End, &[], &[], self.end.recorded_at, durable, |_, _| {});
+        }
+        let End { recorded_at, next_position, .. } = self.end;
+        let (segment, end) = self.maker.create(SegmentHeader {
+            store: self.end.header.store,
+            first_position: next_position,
+            capacity: self.next_capacity(needed),
+            previous: if ends { self.end.previous } else { self.end.header.previous },
+        })?;
+        if ends {
             self.flush()?;
             let name = self.segment.name();
             self.segment.file.sync_data().map_err(StorageError::io("sync", &name))?;
             self.segment.file.truncate(self.end.offset).map_err(StorageError::io("truncate", &name))?;
         }
-        self.begin_segment(needed)
-    }
-
-    fn begin_segment(&mut self, needed: u64) -> Result<(), StorageError> {
-        let End { recorded_at, next_position, .. } = self.end;
-        let replaces = next_position == self.segment.first_position;
-        let header = SegmentHeader {
-            store: self.end.header.store,
-            first_position: next_position,
-            capacity: self.next_capacity(needed),
-            previous: if replaces { self.end.header.previous } else { self.end.previous },
-        };
-        let (segment, end) = self.maker.create(header)?;
         self.segments.push(Arc::clone(&segment));
         self.segment = segment;
         self.asked_for_next = false;

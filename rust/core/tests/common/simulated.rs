@@ -81,6 +81,11 @@ impl SimulatedDisk {
             after.seen.lock().insert(name.clone(), Arc::clone(&contents));
             after.durable.lock().insert(name, contents);
         }
+        // Shared pages are written back at any time, but never before they are written: all of it is the latest.
+        let page = |disk: &Self| disk.others.shared_page("marks").expect("memory has room");
+        for (word, survived) in page(self).words().iter().zip(page(&after).words()) {
+            survived.store(word.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
         after
     }
 
