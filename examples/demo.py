@@ -8,8 +8,9 @@ and replayed: whatever the threads believe they did, only what is in the log cou
 was broken.
 """
 
+import argparse
 import random
-import shutil
+import re
 import statistics
 import sys
 import threading
@@ -41,6 +42,12 @@ REQUESTS = 40_000
 THREADS = 32
 FASHION = 8
 """So many courses are in fashion at a time."""
+
+MARK = "examples.demo"
+"""The cursor by which the demo knows a store that it made."""
+
+FILES = re.compile(r"\d{20}\.log|cursors|lock|marks|(next|cursors)\.tmp")
+"""The names of all files that a store can have."""
 
 SECONDS = 20.0
 """When the time is up, the requests that are left are not made."""
@@ -197,31 +204,45 @@ def report(rush: Rush) -> Table:
     for reason, count in rush.refused.most_common():
         table.add_row(f"refused: {reason}", f"{count:,}")
     table.add_row("conflicts, retried", f"{rush.conflicts:,}")
-    table.add_row("decisions/s", f"{(rush.done + rush.conflicts) / rush.seconds:,.0f}")
+    table.add_row("attempts/s", f"{(rush.done + rush.conflicts) / rush.seconds:,.0f}")
     table.add_row("appends/s, each durable", f"{len(rush.accepted) / rush.seconds:,.0f}")
     if len(rush.latencies) > 1:
         percentiles = statistics.quantiles(rush.latencies, n=100)
-        table.add_row("latency p50, with retries", f"{percentiles[49] * 1000:.1f} ms")
-        table.add_row("latency p99, with retries", f"{percentiles[98] * 1000:.1f} ms")
+        table.add_row("latency p50 of accepted, with retries", f"{percentiles[49] * 1000:.1f} ms")
+        table.add_row("latency p99 of accepted, with retries", f"{percentiles[98] * 1000:.1f} ms")
     return table
 
 
 def clear(directory: Path) -> None:
     """Removes what an earlier demo left. Raises ValueError, and removes nothing, if it is anything else."""
-    if not directory.exists() or not any(directory.iterdir()):
+    if not directory.exists():
         return
+    files = sorted(directory.iterdir())
+    if not files:
+        return
+    for file in files:
+        if file.is_symlink() or not file.is_file() or not FILES.fullmatch(file.name):
+            raise ValueError(f"{file} is no file of a store: name another directory")
     if not (directory / "00000000000000000001.log").exists():
         raise ValueError(f"{directory} is not a store: name another directory")
     ours = {"CourseOffered", "StudentSubscribed"}
     with cp.open(directory) as store:
-        if any(event.type not in ours for event in store.read()):
+        if not store.get_cursor(MARK) or any(event.type not in ours for event in store.read()):
             raise ValueError(
-                f"{directory} is a store with other events than this demo's: name another directory"
+                f"{directory} is a store that is not this demo's alone: remove it, or name another directory"
             )
-    shutil.rmtree(directory)
+    # One by one: what came since it was looked at is not removed.
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
-def main(directory: Path) -> int:
+def interpreter() -> str:
+    """How to call the Python that runs this, from the working directory if it is below."""
+    python, here = Path(sys.executable), Path.cwd()
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+
+
+def run(directory: Path) -> int:
     """Runs the demo on a store directory, which it makes anew; the exit code."""
     try:
         clear(directory)
@@ -229,6 +250,7 @@ def main(directory: Path) -> int:
         console.print(str(error), style="red", markup=False)
         return 2
     with cp.open(directory) as store:
+        store.set_cursor(MARK, 1)
         offering = Rush(store, COURSES, offer)
         show("courses", offering)
         fight = Rush(store, REQUESTS, subscription)
@@ -243,7 +265,7 @@ def main(directory: Path) -> int:
     if not broken:
         console.print(f"  [green]no course is overbooked, no student takes more than {MAX_COURSES} courses,")
         console.print("  [green]and every event that was acknowledged is there")
-    console.print("\nThe store is yours:\n")
+    console.print(f"\nThe store is yours. Open it with {interpreter()}:\n", markup=False, soft_wrap=True)
     for line in (
         "import counterpoint as cp",
         f"store = cp.open({str(directory)!r})",
@@ -253,5 +275,24 @@ def main(directory: Path) -> int:
     return 1 if broken else 0
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the demo as the command line says; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.demo",
+        description="Thousands of students fight for seats, and the log must prove that no rule was broken.",
+    )
+    parser.add_argument(
+        "directory",
+        nargs="?",
+        default=".demo",
+        type=Path,
+        help="where to make the store, by default %(default)s; one that an earlier demo made is replaced",
+    )
+    try:
+        return run(parser.parse_args(arguments).directory)
+    except KeyboardInterrupt:
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".demo")))
+    sys.exit(main())
