@@ -166,6 +166,12 @@ def test_tags_inside_of_a_mapping_are_refused_and_not_overlooked() -> None:
         tags_of(dict[str, Annotated[str, cp.Tag("t")]], {})
 
 
+@pytest.mark.parametrize("hint", [Annotated[str, cp.Tag], list[Annotated[str, cp.Tag]] | None])
+def test_a_tag_that_is_not_made_is_refused_and_not_overlooked(hint: Any) -> None:
+    with pytest.raises(TypeError, match=r'field \'field\' of OneField.*write Tag\("name"\)'):
+        tags_of(hint, "o1")
+
+
 def test_tags_come_in_the_order_of_the_fields_inherited_ones_first() -> None:
     class Base(cp.Event):
         a: Annotated[str, cp.Tag("a")]

@@ -192,6 +192,170 @@ def test_pydantic_aliases_and_computed_fields_come_back(registry: cp.EventRegist
     assert registry.decode(stored(raw)).event == Aliased(orderId="o1")
 
 
+class Measured(msgspec.Struct):
+    at: datetime
+    value: float | None = None
+    few: Annotated[int, msgspec.Meta(lt=10)] = 0
+
+
+@dataclass
+class MeasuredByDataclass:
+    at: datetime
+    value: float | None = None
+    few: Annotated[int, msgspec.Meta(lt=10)] = 0
+
+
+@attrs.define
+class MeasuredByAttrs:
+    at: datetime
+    value: float | None = None
+    few: Annotated[int, msgspec.Meta(lt=10)] = 0
+
+
+class MeasuredByPydantic(pydantic.BaseModel):
+    at: datetime
+    value: float | None = None
+    few: Annotated[int, pydantic.Field(lt=10)] = 0
+
+
+MEASURED: list[Any] = [Measured, MeasuredByDataclass, MeasuredByAttrs, MeasuredByPydantic]
+
+
+@pytest.mark.parametrize("cls", MEASURED)
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("at", "yesterday"),
+        ("at", None),
+        ("value", "much"),
+        ("value", float("nan")),
+        ("value", float("-inf")),
+        ("few", 10),
+        ("few", "three"),
+    ],
+)
+def test_what_could_not_be_read_back_is_refused_before_it_is_stored(cls: Any, field: str, wrong: Any) -> None:
+    registry = cp.EventRegistry()
+    registry.register(cls)
+    event = cls(at=NOW)
+    assert registry.decode(stored(registry.encode(event))).event == event
+    setattr(event, field, wrong)
+    with pytest.raises(ValueError, match=f"^{cls.__name__} could not be read back: "):
+        registry.encode(event)
+
+
+def test_what_could_not_be_read_back_is_named_with_its_place(registry: cp.EventRegistry) -> None:
+    registry.register(Measured)
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  its text is compared below
+        registry.encode(Measured(NOW, few="three"))  # type: ignore[arg-type]
+    assert str(refused.value) == "Measured could not be read back: Expected `int`, got `str` - at `$.few`"
+    assert isinstance(refused.value.__cause__, msgspec.ValidationError)
+
+
+def test_what_is_nested_is_read_back_too(registry: cp.EventRegistry) -> None:
+    @registry.register
+    @dataclass
+    class Series:
+        values: list[float | None]
+        named: dict[str, float | None] = field(default_factory=dict)
+
+    assert registry.encode(Series((1.0, None))).data == b'{"values":[1.0,null],"named":{}}'  # type: ignore[arg-type]
+    for spoilt in (Series([1.0, float("nan")]), Series([], {"a": float("inf")})):
+        with pytest.raises(ValueError, match=r"Series could not be read back: NaN"):
+            registry.encode(spoilt)
+
+
+def test_an_upcaster_is_no_part_of_reading_back(registry: cp.EventRegistry) -> None:
+    registry.register(Measured)
+    registry.upcaster("Measured")(lambda _: pytest.fail("was run"))
+    registry.encode(Measured(NOW))
+
+
+def test_pydantic_fields_that_are_not_stored_as_they_are_are_refused(registry: cp.EventRegistry) -> None:
+    class Secret(pydantic.BaseModel):
+        password: pydantic.SecretStr
+
+    class Excluded(pydantic.BaseModel):
+        note: str = pydantic.Field(default="", exclude=True)
+
+    class Private(pydantic.BaseModel):
+        name: str
+        _cache: object = pydantic.PrivateAttr(default_factory=object)
+
+    for cls in (Secret, Excluded, Private):
+        registry.register(cls)
+    with pytest.raises(ValueError, match=r"Secret could not be read back: field 'password'"):
+        registry.encode(Secret(password=pydantic.SecretStr("hunter2")))
+    with pytest.raises(ValueError, match=r"Excluded could not be read back: field 'note'"):
+        registry.encode(Excluded(note="lost"))
+    assert registry.encode(Private(name="kept")).data == b'{"name":"kept"}'
+
+
+def test_private_fields_of_attrs_classes_are_refused(registry: cp.EventRegistry) -> None:
+    @attrs.define
+    class Hidden:
+        _total: int = 0
+
+    with pytest.raises(TypeError, match=r"field '_total' of .*Hidden is private"):
+        registry.register(Hidden)
+
+
+def test_a_value_without_json_is_named_with_its_class(registry: cp.EventRegistry) -> None:
+    for cls in (Measured, MeasuredByPydantic):
+        registry.register(cls)
+    for event in (Measured(NOW), MeasuredByPydantic(at=NOW)):
+        event.value = object()  # type: ignore[assignment]
+        with pytest.raises((TypeError, ValueError), match=f"{type(event).__name__} could not be encoded"):
+            registry.encode(event)
+
+
+def test_a_tag_as_a_default_is_refused(registry: cp.EventRegistry) -> None:
+    class InStruct(msgspec.Struct):
+        order_id: Any = cp.Tag("order")
+
+    @dataclass
+    class InDataclass:
+        order_id: Any = cp.Tag("order")
+
+    @attrs.define
+    class InAttrs:
+        order_id: Any = cp.Tag("order")
+
+    class InPydantic(pydantic.BaseModel):
+        order_id: Any = cp.Tag("order")
+
+    @dataclass
+    class TheClass:
+        order_id: Any = cp.Tag
+
+    classes: list[Any] = [InStruct, InDataclass, InAttrs, InPydantic, TheClass]
+    for cls in classes:
+        registry.register(cls)
+        with pytest.raises(TypeError, match=r"field 'order_id' of .* has a Tag as its default"):
+            registry.encode(cls("o1") if cls is not InPydantic else cls(order_id="o1"))
+
+
+def test_tags_that_are_no_method_are_refused(registry: cp.EventRegistry) -> None:
+    @dataclass
+    class Computed:
+        x: int
+
+        @property
+        def tags(self) -> list[str]:
+            return ["lost"]
+
+    class Constant(cp.Event):
+        tags = ["lost"]  # type: ignore[assignment]  # noqa: RUF012
+
+    registry.register(Computed)
+    registry.register(Constant)
+    for event in (Computed(1), Constant()):
+        with pytest.raises(TypeError, match=r"must be a method tags\(\)"):
+            registry.encode(event)
+    with pytest.raises(TypeError, match="tags must be a function"):
+        registry.register(DataclassPaid, tags=["x"])  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("wrong", [int, dict, type("Plain", (), {}), "Name", 1, SimpleNamespace(x=1)])
 def test_other_classes_are_refused(registry: cp.EventRegistry, wrong: Any) -> None:
     with pytest.raises(TypeError, match="event class"):
@@ -300,7 +464,9 @@ def test_an_unknown_type_is_named_with_its_position(registry: cp.EventRegistry) 
 
 
 def test_an_event_of_a_class_that_is_not_registered_is_refused(registry: cp.EventRegistry) -> None:
-    with pytest.raises(TypeError, match=r"StructPaid.*not registered"):
+    with pytest.raises(
+        TypeError, match=r"StructPaid.*not registered.*derive it from cp\.Event or register it"
+    ):
         registry.encode(StructPaid("o1", Decimal(1), NOW))
     with pytest.raises(TypeError, match="not an event class"):
         cp.Query().add_item(types=[int])
@@ -358,6 +524,19 @@ def test_an_upcaster_that_fails_is_a_decode_error(registry: cp.EventRegistry) ->
     with pytest.raises(cp.EventDecodeError, match="nowhere") as error:
         registry.decode(sequenced("StructPaid", b"{}"))
     assert isinstance(error.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("returned", [None, [], "x", StructPaid])
+def test_an_upcaster_that_returns_no_dict_is_named(registry: cp.EventRegistry, returned: Any) -> None:
+    registry.register(StructPaid)
+
+    @registry.upcaster("StructPaid")
+    def forgetful(data: dict[str, Any]) -> Any:
+        return returned
+
+    with pytest.raises(cp.EventDecodeError, match=r"forgetful must return a dict, not") as error:
+        registry.decode(sequenced("StructPaid", b"{}"))
+    assert isinstance(error.value.__cause__, TypeError)
 
 
 def test_two_upcasters_for_one_type_are_refused(registry: cp.EventRegistry) -> None:

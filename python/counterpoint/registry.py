@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from uuid import UUID
 
 from counterpoint._engine import MAX_TEXT_BYTES, RawEvent, SequencedEvent
-from counterpoint.codec import check_event_class, make_codec, upcast
+from counterpoint.codec import check_event_class, field_defaults, make_codec, proven, upcast
 from counterpoint.envelope import Envelope
 from counterpoint.errors import EventDecodeError, UnknownEventType
 from counterpoint.tag import tag_reader
@@ -96,6 +96,8 @@ class EventRegistry:
         if cls is None:
             return lambda cls: self.register(cls, type, former_types, tags)
         check_event_class(cls)
+        if tags is not None and not callable(tags):
+            raise TypeError(f"tags must be a function from an event to its tags, not {tags!r}")
         names = _names(cls, type, former_types)
         self._add(_Registration(cls, names, tags))
         add_type_names(cls, names)
@@ -131,9 +133,13 @@ class EventRegistry:
         return registration.cls
 
     def encode(self, event: object, metadata: bytes | None = None, id: UUID | None = None) -> RawEvent:
-        """Return `event` as the store takes it. Raises TypeError if its class is not registered here."""
+        """Return `event` as the store takes it, which its class can read again.
+
+        Raises TypeError if its class is not registered here or a value has no JSON, and ValueError if the
+        fields do not fit their annotations, so that decoding would fail or return something else.
+        """
         cls = type(event)
-        encoder = self._encoders.get(cls) or self._make_encoder(cls)
+        encoder = self._encoders.get(cls) or self._make_encoder(cls, event)
         tags = encoder.tags(event)
         if isinstance(tags, str):
             raise TypeError(f"the tags of {_where(cls)} must be a list, not the str {tags!r}")
@@ -175,14 +181,18 @@ class EventRegistry:
             self._encoders = {}
             self._decoders = {}
 
-    def _make_encoder(self, cls: builtins.type[Any]) -> _Encoder:
+    def _make_encoder(self, cls: builtins.type[Any], event: object) -> _Encoder:
+        if isinstance(event, builtins.type):
+            raise TypeError(f"an instance is needed, not the class: {event.__qualname__}(...)")
         encoders = self._encoders
         registration = self._by_class.get(cls)
         if registration is None:
             raise TypeError(
-                f"{_where(cls)} is not registered in this EventRegistry, or a later class took its type name"
+                f"{_where(cls)} is not registered in this EventRegistry, or a later class took its type name: "
+                "derive it from cp.Event or register it"
             )
-        encoder = _Encoder(registration.names[0], make_codec(cls).encode, registration.tags or _tags_of(cls))
+        encode = proven(cls, make_codec(cls))
+        encoder = _Encoder(registration.names[0], encode, registration.tags or _tags_of(cls))
         encoders[cls] = encoder
         return encoder
 
@@ -219,8 +229,12 @@ def _names(cls: type[Any], type_: str | None, former_types: Iterable[str]) -> tu
 
 
 def _tags_of(cls: type[Any]) -> TagsOf:
-    method = getattr(cls, "tags", None)
-    return method if callable(method) else tag_reader(cls)
+    method: TagsOf | None = getattr(cls, "tags", None)
+    if callable(method):
+        return method
+    if method is not None and "tags" not in field_defaults(cls):
+        raise TypeError(f"the tags of {_where(cls)} must be a method tags(), not a {type(method).__name__}")
+    return tag_reader(cls)
 
 
 def _gives_way(old: Any, new: Any) -> bool:

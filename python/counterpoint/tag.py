@@ -79,6 +79,8 @@ def _tag_names(hint: Any) -> Iterator[str]:
     origin = get_origin(hint)
     if origin is Annotated:
         inner, *notes = get_args(hint)
+        if any(note is Tag for note in notes):
+            raise TypeError('Tag is the class: write Tag("name")')
         yield from (note.name for note in notes if isinstance(note, Tag))
         yield from _tag_names(inner)
     elif origin in (Union, UnionType, *_SEVERAL):
