@@ -1,7 +1,7 @@
 //! What an append may depend on.
 
 use crate::bytes::{Decoder, length32, put_short_text};
-use crate::limits::{self, InvalidInput, MAX_CONDITIONS};
+use crate::limits::{self, InvalidInput, MAX_BATCH_BYTES, MAX_CONDITIONS};
 use crate::query::{Query, QueryItem};
 
 /// "No event after `after` matches `query`."
@@ -52,6 +52,8 @@ pub(crate) fn encode(conditions: &[AppendCondition]) -> Result<Vec<u8>, InvalidI
             for text in item.types().iter().chain(item.tags()) {
                 put_short_text(&mut out, text);
             }
+            // Sharing an item costs nothing, so a small query can have a very long encoding.
+            limits::at_most("bytes of a batch", out.len(), MAX_BATCH_BYTES)?;
         }
     }
     Ok(out)

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::bytes::{Decoder, length32, put_short_text};
 use crate::error::{Corruption, ReadError, StorageError};
-use crate::limits;
+use crate::limits::{self, MAX_CURSORS, MAX_TEXT_BYTES};
 use crate::storage::{self, Storage};
 
 /// Name of the file that holds the cursors.
@@ -20,27 +20,35 @@ pub(crate) const CURSORS_FILE: &str = "cursors";
 
 const MAGIC: [u8; 8] = *b"cpcursor";
 const VERSION: u32 = 1;
+/// The file with as many cursors as there may be, with names as long as they may be.
+const MAX_FILE_BYTES: usize = 20 + MAX_CURSORS * (1 + MAX_TEXT_BYTES + 8);
 
 /// The cursors of one store. All are in one small file, which is replaced as a whole.
 #[derive(Debug)]
 pub(crate) struct Cursors {
     storage: Arc<dyn Storage>,
-    /// Loaded when first asked for, so that a damaged file is in nobody's way who does not use cursors.
-    positions: Mutex<Option<Positions>>,
+    positions: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Until somebody asks, so that a damaged file is in nobody's way who does not use cursors.
+    NotLoaded,
+    Loaded(Positions),
+    Closed,
 }
 
 type Positions = BTreeMap<String, u64>;
 
 impl Cursors {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, positions: Mutex::new(None) }
+        Self { storage, positions: Mutex::new(State::NotLoaded) }
     }
 
     /// The cursor's position, 0 if it was never set.
     pub(crate) fn get(&self, name: &str) -> Result<u64, ReadError> {
         limits::text("cursor name", name)?;
-        let mut positions = self.positions.lock();
-        Ok(self.loaded(&mut positions)?.get(name).copied().unwrap_or_default())
+        Ok(self.loaded(&mut self.positions.lock())?.get(name).copied().unwrap_or_default())
     }
 
     /// Moves the cursor if it stands where `expected` says; durable on return. `false` if it stands elsewhere.
@@ -53,18 +61,26 @@ impl Cursors {
         }
         let mut changed = current.clone();
         changed.insert(name.to_owned(), position);
+        limits::at_most("cursors of a store", changed.len(), MAX_CURSORS)?;
         storage::replace(&*self.storage, CURSORS_FILE, &encode(&changed))
             .map_err(StorageError::io("replace", CURSORS_FILE))?;
-        *positions = Some(changed);
+        *positions = State::Loaded(changed);
         Ok(true)
     }
 
-    fn loaded<'a>(&self, positions: &'a mut Option<Positions>) -> Result<&'a Positions, StorageError> {
-        let loaded = match positions.take() {
-            Some(loaded) => loaded,
-            None => load(&*self.storage)?,
-        };
-        Ok(positions.insert(loaded))
+    /// Refuses what comes now and returns once what is under way is done: after that the file may be another handle's.
+    pub(crate) fn close(&self) {
+        *self.positions.lock() = State::Closed;
+    }
+
+    fn loaded<'a>(&self, state: &'a mut State) -> Result<&'a Positions, ReadError> {
+        if let State::NotLoaded = state {
+            *state = State::Loaded(load(&*self.storage)?);
+        }
+        match state {
+            State::Loaded(positions) => Ok(positions),
+            State::NotLoaded | State::Closed => Err(ReadError::Closed),
+        }
     }
 }
 
@@ -82,7 +98,9 @@ fn load(storage: &dyn Storage) -> Result<Positions, StorageError> {
 
 fn read_all(storage: &dyn Storage) -> std::io::Result<Vec<u8>> {
     let file = storage.open(CURSORS_FILE)?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(std::io::Error::other)?];
+    // A longer file is not ours: what is read of it does not match its checksum.
+    let length = file.len()?.min(MAX_FILE_BYTES as u64);
+    let mut bytes = vec![0; usize::try_from(length).expect("bounded by MAX_FILE_BYTES")];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }

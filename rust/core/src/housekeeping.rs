@@ -15,6 +15,9 @@ use crate::store::Durability;
 /// A log that nobody has written to for this long is sealed.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// The shortest time between two looks around, whatever interval is asked for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
 /// What there is to do, told by the append path.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
@@ -94,7 +97,7 @@ fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durabilit
     let work = &committer.work;
     let pause = match durability {
         Durability::Fsync => IDLE,
-        Durability::Os { sync_interval } => sync_interval,
+        Durability::Os { sync_interval } => sync_interval.max(SHORTEST_PAUSE),
     };
     let (mut seen, mut idle) = (0, Duration::ZERO);
     loop {

@@ -52,8 +52,8 @@ pub use condition::{AppendCondition, Conflict};
 pub use error::{AppendError, Corruption, OpenError, ReadError, StorageError};
 pub use event::{Event, EventView, SequencedEvent, Tags};
 pub use limits::{
-    InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_CONDITIONS, MAX_DATA_BYTES, MAX_QUERY_ITEMS,
-    MAX_TAGS, MAX_TEXT_BYTES,
+    InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_CONDITIONS, MAX_CURSORS, MAX_DATA_BYTES,
+    MAX_QUERY_ITEMS, MAX_TAGS, MAX_TEXT_BYTES,
 };
 pub use query::{Items, Query, QueryItem};
 pub use read::{Chunks, Read, ReadOptions};

@@ -16,6 +16,8 @@ pub const MAX_BATCH_BYTES: usize = 256 << 20;
 pub const MAX_QUERY_ITEMS: usize = 65_535;
 /// Most conditions of one append.
 pub const MAX_CONDITIONS: usize = 65_535;
+/// Most named cursors of one store.
+pub const MAX_CURSORS: usize = 65_535;
 
 /// An argument that the store refuses before anything is written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -8,8 +8,8 @@ use crate::event::EventView;
 use crate::index::{Location, Tail};
 use crate::log::frame::{Frame, Kind};
 use crate::log::recovery::{self, End, Start};
-use crate::log::segment::{self, HEADER_BYTES, SegmentHeader};
-use crate::log::{FIRST_SEGMENT_BYTES, LogWriter, Segment, SegmentMaker, Segments};
+use crate::log::segment::{self, HEADER_BYTES, MAX_CAPACITY, SegmentHeader};
+use crate::log::{FIRST_SEGMENT_BYTES, LogWriter, Segment, SegmentMaker, Segments, prepared_name};
 use crate::processes::{MARKS_FILE, Marks};
 use crate::storage::{Storage, TEMPORARY};
 
@@ -28,7 +28,8 @@ pub(crate) fn recover(
     max_segment_bytes: u64,
 ) -> Result<Opened, StorageError> {
     let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
-    for name in names.iter().filter(|name| name.ends_with(TEMPORARY)) {
+    let ours = [prepared_name(), format!("{CURSORS_FILE}{TEMPORARY}")];
+    for name in names.iter().filter(|name| ours.contains(name)) {
         storage.remove(name).map_err(StorageError::io("remove", name))?;
     }
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
@@ -37,6 +38,8 @@ pub(crate) fn recover(
     let (segment, end) = if firsts.is_empty() {
         begin(&names, maker, segments, max_segment_bytes)?
     } else {
+        // Whoever made the store may have died, or failed, between naming its first segment and this sync.
+        storage.sync_directory().map_err(StorageError::io("sync", "the store directory"))?;
         scan_all(storage, &firsts, segments, &mut index)?
     };
     let writer = LogWriter::resume(Arc::clone(maker), Arc::clone(segments), max_segment_bytes, segment, end);
@@ -87,6 +90,10 @@ fn scan_all(
         end.recorded_at = recorded_at;
         segments.push(Arc::clone(&segment));
         if end.last == Some(Kind::End) {
+            if number + 2 == firsts.len() {
+                // The last one is made before this one is synced: unless it has frames, the sync may never have been.
+                rewrite_tail(&segment, &bytes, &end)?;
+            }
             start =
                 Start { store: Some(end.header.store), position: end.next_position, previous: end.previous };
             continue;
@@ -125,8 +132,11 @@ fn read_segment(
     let name = segment::file_name(first_position);
     let file = storage.open(&name).map_err(StorageError::io("open", &name))?;
     let length = file.len().map_err(StorageError::io("measure", &name))?;
-    bytes.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-    let segment = Arc::new(Segment { first_position, file });
+    let segment = Arc::new(Segment::new(first_position, file));
+    if length > MAX_CAPACITY {
+        return Err(segment.corrupt(MAX_CAPACITY, "the file is longer than any segment"));
+    }
+    bytes.resize(usize::try_from(length).expect("checked against MAX_CAPACITY"), 0);
     segment.read(bytes, 0)?;
     Ok(segment)
 }
@@ -148,8 +158,6 @@ fn index_frame(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static str> 
 /// The page cache may show bytes that the disk never got: after a failed sync their pages count as clean, and a
 /// further sync would succeed without writing them (I9). Written again, they are dirty again.
 fn rewrite_tail(segment: &Segment, bytes: &[u8], end: &End) -> Result<(), StorageError> {
-    let name = segment.name();
-    let failed = |error| StorageError::io("rewrite", &name)(error);
     let place = |offset: u64| usize::try_from(offset).expect("offsets are inside the bytes read");
     let from = end.durable_end.min(end.offset).max(HEADER_BYTES as u64);
     let to = if end.torn { bytes.len() } else { place(end.offset) };
@@ -159,6 +167,42 @@ fn rewrite_tail(segment: &Segment, bytes: &[u8], end: &End) -> Result<(), Storag
     let mut tail = bytes.get(place(from)..to).unwrap_or_default().to_vec();
     let kept = place(end.offset - from);
     tail.get_mut(kept..).unwrap_or_default().fill(0);
-    segment.file.write_all_at(&tail, from).map_err(failed)?;
-    segment.file.sync_data().map_err(|error| StorageError::io("sync", &name)(error))
+    segment.file.write_all_at(&tail, from).map_err(StorageError::io("rewrite", &segment.name()))?;
+    segment.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::StoreSeed;
+    use crate::log::frame::{self, Header};
+    use crate::storage::Memory;
+    use crate::{Event, Options, Query, ReadOptions, Store};
+
+    #[test]
+    fn the_time_of_the_log_does_not_go_back_when_the_clock_does() {
+        let storage = Arc::new(Memory::default());
+        let header =
+            SegmentHeader { store: uuid::Uuid::nil(), first_position: 1, capacity: 4096, previous: 0 };
+        let (bytes, previous) = header.encode();
+        let (mut bytes, seed) = (bytes.to_vec(), StoreSeed::new(header.store));
+        let in_the_far_future = u64::MAX / 2;
+        let header = Header {
+            kind: Kind::Batch,
+            first_position: 1,
+            recorded_at: in_the_far_future,
+            durable: 0,
+            durable_end: 64,
+            previous,
+        };
+        let event = Event::new::<&str>("A", &[], b"", None, None).unwrap();
+        frame::encode(&mut bytes, seed, (1, 64), &header, [event.encoded()].into_iter(), &[], |_, _| {});
+        bytes.resize(4096, 0);
+        storage.create(&segment::file_name(1)).unwrap().write_all_at(&bytes, 0).unwrap();
+
+        let store = Store::open_in(storage, Options::default()).unwrap();
+        assert_eq!(store.append(vec![event], vec![]).unwrap(), 2);
+        let events = store.read(Query::All, ReadOptions::default()).unwrap().chunks().next_chunk().unwrap();
+        assert_eq!(events.iter().map(|event| event.recorded_at).collect::<Vec<_>>(), [in_the_far_future; 2]);
+    }
 }

@@ -14,7 +14,7 @@ use crate::cursors::Cursors;
 use crate::error::{AppendError, OpenError, ReadError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::{self, Work};
-use crate::log::{SegmentMaker, Segments, StoreSeed};
+use crate::log::{SegmentMaker, Segments, StoreSeed, segment};
 use crate::opening;
 use crate::processes;
 use crate::query::Query;
@@ -23,7 +23,7 @@ use crate::storage::{Disk, Lock, Memory, Storage};
 use crate::subscribe::Subscription;
 
 /// Smallest and largest value of [`Options::segment_bytes`].
-pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=1 << 30;
+pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=segment::MAX_CAPACITY;
 
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +221,7 @@ impl Store {
             // What it could have failed at is done again here.
             drop(housekeeper.join());
         }
+        inner.cursors.close();
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };

@@ -59,7 +59,8 @@ fn unrelated_appends_never_conflict_and_related_ones_take_turns() {
                     let alone = condition(query(&[], &[&own]), after);
                     after = store.append(vec![event("Step", &[&own, "shared"])], vec![alone]).unwrap();
                     // A counter that everybody increments: the decision is retried until it holds.
-                    loop {
+                    for attempt in 0.. {
+                        assert!(attempt < 10_000, "a conflict with nobody");
                         let shared = query(&["Counted"], &[]);
                         let head = store.head().unwrap();
                         let tag = read(store, shared.clone(), ReadOptions::default()).len().to_string();

@@ -3,13 +3,25 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{panic, thread};
 
 use common::simulated::SimulatedDisk;
 use common::{all, chance, condition, event, query, rounds};
-use counterpoint::{AppendError, Options, SequencedEvent, StorageError, Store};
+use counterpoint::storage::Storage;
+use counterpoint::{
+    AppendError, Durability, Event, Options, Query, ReadError, ReadOptions, SequencedEvent, StorageError,
+    Store,
+};
 
 fn open(disk: &Arc<SimulatedDisk>) -> Result<Store, counterpoint::OpenError> {
     Store::open_in(Arc::clone(disk) as Arc<_>, Options { segment_bytes: 4096, ..Options::default() })
+}
+
+fn open_os(disk: &Arc<SimulatedDisk>, sync_interval: Duration) -> Store {
+    let options = Options { durability: Durability::Os { sync_interval }, ..Options::default() };
+    Store::open_in(Arc::clone(disk) as Arc<_>, options).unwrap()
 }
 
 /// Appends until something fails; returns how many events were acknowledged and how many were asked for.
@@ -102,4 +114,171 @@ fn after_a_failed_operation_nothing_is_acknowledged_until_the_store_is_opened_ag
         assert_survived(&all(&open(&disk).unwrap()), reached, &format!("failure at {fail_at}"));
     }
     assert!(failures >= 100, "{failures}");
+}
+
+#[test]
+fn what_is_seen_or_acknowledged_after_a_failure_and_a_reopening_survives_a_power_loss() {
+    for fail_at in 1..150 {
+        let disk = Arc::new(SimulatedDisk::default());
+        let store = open(&disk).unwrap();
+        disk.fail(fail_at, 1);
+        append_some(&store, 60);
+        drop(store);
+        disk.fail(1, 0);
+        let store = open(&disk).unwrap();
+        let head_after_a_crash = || open(&Arc::new(disk.crash(|| false))).unwrap().head().unwrap();
+        assert_eq!(head_after_a_crash(), store.head().unwrap(), "failure at {fail_at}");
+        let acknowledged = store.append(vec![event("B", &[])], vec![]).unwrap();
+        assert_eq!(head_after_a_crash(), acknowledged, "failure at {fail_at}");
+    }
+}
+
+#[test]
+fn a_store_whose_making_failed_half_way_is_durable_once_it_is_open() {
+    for fail_at in 1..12 {
+        let disk = Arc::new(SimulatedDisk::default());
+        disk.fail(fail_at, 1);
+        drop(open(&disk));
+        disk.fail(1, 0);
+        let store = open(&disk).unwrap();
+        store.append(vec![event("A", &[])], vec![]).unwrap();
+        let crashed = open(&Arc::new(disk.crash(|| false))).unwrap();
+        assert_eq!(crashed.head().unwrap(), 1, "failure at {fail_at}");
+    }
+}
+
+/// Holds up the next sync of a file for a while; returns once it has begun.
+fn hold_up_a_sync(disk: &SimulatedDisk) -> impl FnOnce() {
+    let begun = Arc::new(AtomicBool::new(false));
+    let begins = Arc::clone(&begun);
+    disk.before_sync(move || {
+        if !begins.swap(true, Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+    move || {
+        while !begun.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn closing_waits_for_a_cursor_that_is_being_set() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open(&disk).unwrap();
+    let has_begun = hold_up_a_sync(&disk);
+    thread::scope(|scope| {
+        let set = scope.spawn(|| store.set_cursor("a", 1, Some(0)).unwrap());
+        has_begun();
+        store.close().unwrap();
+        assert_eq!(open(&disk).unwrap().get_cursor("a").unwrap(), 1);
+        assert!(set.join().unwrap());
+    });
+}
+
+#[test]
+fn a_file_that_could_not_be_preallocated_gives_its_room_back() {
+    let disk = Arc::new(SimulatedDisk::default());
+    disk.fail(3, 1);
+    open(&disk).unwrap_err();
+    assert_eq!(disk.list().unwrap(), [""; 0]);
+}
+
+#[test]
+fn appending_while_another_panic_unwinds_is_an_ordinary_append() {
+    struct Farewell<'a>(&'a Store);
+    impl Drop for Farewell<'_> {
+        fn drop(&mut self) {
+            drop(self.0.append(vec![event("Farewell", &[])], vec![]));
+        }
+    }
+    let store = open(&Arc::default()).unwrap();
+    let unwound = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        let _farewell = Farewell(&store);
+        panic::resume_unwind(Box::new("a panic that has nothing to do with the store"));
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(store.append(vec![event("A", &[])], vec![]).unwrap(), 2);
+}
+
+#[test]
+fn a_leader_that_panics_leaves_a_poisoned_store_that_answers_and_closes() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open(&disk).unwrap();
+    store.append(vec![event("A", &[])], vec![]).unwrap();
+    disk.before_sync(|| panic::resume_unwind(Box::new("a panic at the rollover")));
+    let large = Event::new::<&str>("Large", &[], &[7; 4096], None, None).unwrap();
+    let append = || store.append(vec![large], vec![]);
+    assert!(panic::catch_unwind(panic::AssertUnwindSafe(append)).is_err());
+    let refused = store.append(vec![event("B", &[])], vec![]).unwrap_err();
+    let is_told = matches!(&refused, AppendError::Storage(StorageError::Poisoned { cause }) if cause == "the commit path panicked");
+    assert!(is_told, "{refused}");
+    assert_eq!(all(&store).len(), 1, "reads go on");
+    store.close().unwrap();
+}
+
+#[test]
+fn batches_that_were_never_synced_are_a_torn_tail_whichever_sectors_of_them_survive() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open_os(&disk, Duration::from_secs(60));
+    for _ in 0..3 {
+        let large = Event::new::<&str>("Large", &[], &[7; 600], None, None).unwrap();
+        store.append(vec![large], vec![]).unwrap();
+    }
+    let mut keep = chance();
+    for round in 0..rounds(50) {
+        open(&Arc::new(disk.crash(&mut keep))).unwrap_or_else(|error| panic!("crash {round}: {error}"));
+    }
+}
+
+#[test]
+fn cursors_survive_a_power_loss() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open(&disk).unwrap();
+    for position in 1..4 {
+        assert!(store.set_cursor("a", position, None).unwrap());
+        let crashed = open(&Arc::new(disk.crash(|| false))).unwrap();
+        assert_eq!(crashed.get_cursor("a").unwrap(), position);
+    }
+}
+
+#[test]
+fn what_durability_os_acknowledged_is_durable_soon_after() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open_os(&disk, Duration::from_millis(1));
+    store.append(vec![event("A", &[])], vec![]).unwrap();
+    // Within the second after which an idle log is sealed, and so synced, in any case.
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(open(&Arc::new(disk.crash(|| false))).unwrap().head().unwrap(), 1);
+}
+
+#[test]
+fn after_a_failed_read_the_same_events_are_read_again() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open(&disk).unwrap();
+    store.append(vec![event("A", &[])], vec![]).unwrap();
+    let mut chunks = store.read(Query::All, ReadOptions::default()).unwrap().chunks();
+    disk.fail(1, 1);
+    assert!(matches!(chunks.next_chunk(), Err(ReadError::Storage(StorageError::Io { .. }))));
+    assert_eq!(chunks.next_chunk().unwrap().len(), 1);
+    assert!(chunks.next_chunk().unwrap().is_empty());
+}
+
+#[test]
+fn nothing_is_written_once_the_store_is_closed() {
+    for _ in 0..50 {
+        let disk = Arc::new(SimulatedDisk::default());
+        let store = open(&disk).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| while store.append(vec![event("A", &[])], vec![]).is_ok() {});
+            }
+            store.wait(20, Duration::MAX).unwrap();
+            store.close().unwrap();
+            let at_close = disk.operations();
+            thread::sleep(Duration::from_millis(2));
+            assert_eq!(disk.operations(), at_close);
+        });
+    }
 }

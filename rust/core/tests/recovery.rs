@@ -5,10 +5,10 @@ mod common;
 use std::path::Path;
 
 use common::{condition, event, query};
-use counterpoint::log::frame::{Frame, Kind, StoreSeed};
+use counterpoint::log::frame::{Frame, HEADER_BYTES, Kind, StoreSeed};
 use counterpoint::log::recovery::{End, Start, scan};
-use counterpoint::log::segment::{SegmentHeader, file_name};
-use counterpoint::{Corruption, Options, Store};
+use counterpoint::log::segment::{MAX_CAPACITY, SegmentHeader, file_name};
+use counterpoint::{Corruption, Event, OpenError, Options, StorageError, Store};
 
 const NAME: &str = "00000000000000000001.log";
 const START: Start = Start { store: None, position: 1, previous: 0 };
@@ -140,4 +140,95 @@ fn a_segment_of_another_place_in_the_log_is_refused() {
     for start in wrong {
         assert!(scan(NAME, &bytes, start, |_| Ok(())).is_err());
     }
+}
+
+#[test]
+fn no_field_of_a_frame_is_believed_before_the_checksum_of_its_header() {
+    let (bytes, frames) = closed_segment();
+    let seed = StoreSeed::new(SegmentHeader::decode(&bytes).unwrap().0.store);
+    let place = (1, frames[0].0);
+    for bit in 0..HEADER_BYTES * 8 {
+        let mut damaged = bytes[frames[0].0 as usize..].to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let refused = Frame::decode(&damaged, seed, place).unwrap_err();
+        assert!(
+            ["no frame header", "the header's checksum is wrong"].contains(&refused),
+            "bit {bit}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn a_frame_that_follows_another_history_does_not_link() {
+    let ours = tempfile::tempdir().unwrap();
+    drop(Store::open(ours.path(), Options { segment_bytes: 4096, ..Options::default() }).unwrap());
+    let theirs = tempfile::tempdir().unwrap();
+    std::fs::copy(ours.path().join(file_name(1)), theirs.path().join(file_name(1))).unwrap();
+    let [mut ours, theirs] = [&ours, &theirs].map(|directory| {
+        let store = Store::open(directory.path(), Options::default()).unwrap();
+        for _ in 0..2 {
+            let id = uuid::Uuid::new_v4();
+            store.append(vec![Event::new::<&str>("A", &[], b"", None, Some(id)).unwrap()], vec![]).unwrap();
+        }
+        drop(store);
+        segment_bytes(directory.path())
+    });
+    let second = frames(&ours)[1].0 as usize;
+    ours[second..].copy_from_slice(&theirs[second..]);
+    let corruption = recover(&ours).unwrap_err();
+    assert_eq!(corruption.offset, second as u64);
+    assert!(corruption.what.contains("link"), "{corruption}");
+}
+
+#[test]
+fn a_file_that_is_longer_than_it_was_made_is_damaged() {
+    let (mut bytes, _) = closed_segment();
+    bytes.resize(bytes.len() + 4096, 0);
+    assert!(recover(&bytes).is_err());
+}
+
+#[test]
+fn a_capacity_that_no_segment_has_is_refused() {
+    let (bytes, _) = closed_segment();
+    let header = SegmentHeader::decode(&bytes).unwrap().0;
+    for (capacity, valid) in [(MAX_CAPACITY, true), (MAX_CAPACITY + 1, false), (u64::MAX, false)] {
+        let decoded = SegmentHeader::decode(&SegmentHeader { capacity, ..header }.encode().0);
+        assert_eq!(decoded.is_ok(), valid, "{capacity}");
+    }
+}
+
+#[test]
+fn a_file_longer_than_any_segment_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path(), Options::default()).unwrap());
+    let log = std::fs::File::options().write(true).open(directory.path().join(file_name(1))).unwrap();
+    log.set_len(1 << 42).unwrap();
+    let opened = Store::open(directory.path(), Options::default());
+    assert!(matches!(opened, Err(OpenError::Storage(StorageError::Corrupt(_)))), "{opened:?}");
+}
+
+#[test]
+fn opening_clears_a_torn_tail() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join(file_name(1));
+    let (mut bytes, _) = closed_segment();
+    let end = recover(&bytes).unwrap();
+    *bytes.last_mut().unwrap() = 1;
+    assert!(recover(&bytes).unwrap().torn);
+    std::fs::write(&log, &bytes).unwrap();
+    drop(Store::open(directory.path(), Options::default()).unwrap());
+    assert_eq!(recover(&segment_bytes(directory.path())).unwrap(), end);
+}
+
+#[test]
+fn conditions_are_not_kept_where_they_are_not_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { record_conditions: false, ..Options::default() };
+    let store = Store::open(directory.path(), options).unwrap();
+    store.append(vec![event("A", &[])], vec![condition(query(&["A"], &[]), 0)]).unwrap();
+    let visit = |frame: Frame<'_>| {
+        assert_eq!(frame.guards().unwrap(), []);
+        Ok(())
+    };
+    assert_eq!(scan(NAME, &segment_bytes(directory.path()), START, visit).unwrap().next_position, 2);
 }

@@ -2,13 +2,19 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{all, condition, event, item, query, read};
+use counterpoint::log::frame::Kind;
+use counterpoint::log::recovery::{Start, scan};
+use counterpoint::log::segment::SegmentHeader;
 use counterpoint::storage::Disk;
 use counterpoint::{
-    AppendError, Durability, Event, InvalidInput, OpenError, Options, Query, ReadError, ReadOptions, Store,
+    AppendError, Durability, Event, InvalidInput, OpenError, Options, Query, QueryItem, ReadError,
+    ReadOptions, StorageError, Store,
 };
 
 fn memory() -> Store {
@@ -249,4 +255,150 @@ fn durability_os_acknowledges_and_syncs_later() {
     assert_eq!(store.head().unwrap(), 100);
     drop(store);
     assert_eq!(all(&Store::open(directory.path(), Options::default()).unwrap()).len(), 100);
+}
+
+#[test]
+fn a_damaged_event_is_an_error_of_the_read_and_its_neighbours_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    for data in ["first", "second", "third"] {
+        store
+            .append(vec![Event::new::<&str>("A", &[], data.as_bytes(), None, None).unwrap()], vec![])
+            .unwrap();
+    }
+    let log = directory.path().join("00000000000000000001.log");
+    let bytes = std::fs::read(&log).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"second").unwrap();
+    let file = std::fs::File::options().write(true).open(&log).unwrap();
+    file.write_all_at(b"S", at as u64).unwrap();
+    let only =
+        |position| ReadOptions { after: position - 1, until: Some(position), ..ReadOptions::default() };
+    for (position, is_whole) in [(1, true), (2, false), (3, true)] {
+        let read = store.read(Query::All, only(position)).unwrap().chunks().next_chunk();
+        match read {
+            Ok(events) => assert!(is_whole && events[0].position == position),
+            Err(error) => {
+                assert!(
+                    !is_whole && matches!(error, ReadError::Storage(StorageError::Corrupt(_))),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_idle_log_is_sealed_whatever_the_interval_of_its_syncs() {
+    let os = |sync_interval| Durability::Os { sync_interval };
+    for durability in [Durability::Fsync, os(Duration::ZERO), os(Duration::from_millis(200))] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Options { durability, ..small() }).unwrap();
+        store.append(vec![event("A", &[])], vec![]).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !ends_with_a_seal(directory.path()) {
+            assert!(Instant::now() < until, "{durability:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn ends_with_a_seal(directory: &Path) -> bool {
+    let name = "00000000000000000001.log";
+    let bytes = std::fs::read(directory.join(name)).unwrap();
+    let start = Start { store: None, position: 1, previous: 0 };
+    scan(name, &bytes, start, |_| Ok(())).is_ok_and(|end| end.last == Some(Kind::Seal))
+}
+
+#[test]
+fn opening_removes_only_its_own_temporary_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for name in ["next.tmp", "cursors.tmp", "letter.tmp"] {
+        std::fs::write(path(name), "unfinished").unwrap();
+    }
+    let _store = Store::open(directory.path(), small()).unwrap();
+    assert!(!path("next.tmp").exists() && !path("cursors.tmp").exists() && path("letter.tmp").exists());
+}
+
+#[test]
+fn a_cursors_file_longer_than_any_is_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    assert!(store.set_cursor("a", 7, None).unwrap());
+    drop(store);
+    let file = std::fs::File::options().write(true).open(directory.path().join("cursors")).unwrap();
+    file.set_len(1 << 42).unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    let got = store.get_cursor("a");
+    assert!(matches!(got, Err(ReadError::Storage(StorageError::Corrupt(_)))), "{got:?}");
+}
+
+#[test]
+fn a_small_condition_with_a_very_long_encoding_is_refused() {
+    let types: Vec<String> = (0..65_535).map(|n| format!("{n:0200}")).collect();
+    let large = QueryItem::new::<_, &str>(&types, &[]).unwrap();
+    let shared = Query::items(vec![large; 65_535]).unwrap();
+    let refused = memory().append(vec![event("A", &[])], vec![condition(shared, 0)]);
+    assert!(matches!(refused, Err(AppendError::Invalid(InvalidInput::AboveLimit { .. }))), "{refused:?}");
+}
+
+#[test]
+fn an_empty_last_segment_is_dropped_unless_the_one_before_it_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    store.append(vec![event("A", &[])], vec![]).unwrap();
+    drop(store);
+    let empty = directory.path().join("00000000000000000002.log");
+    std::fs::write(&empty, "").unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    assert!(!empty.exists());
+    // The next append does not fit, so it makes that segment.
+    let large = Event::new::<&str>("Large", &[], &[7; 4096], None, None).unwrap();
+    assert_eq!(store.append(vec![large], vec![]).unwrap(), 2);
+    drop(store);
+    std::fs::write(&empty, "").unwrap();
+    let opened = Store::open(directory.path(), small());
+    assert!(
+        matches!(&opened, Err(OpenError::Storage(StorageError::Corrupt(found))) if found.file == "00000000000000000002.log"),
+        "{opened:?}"
+    );
+}
+
+/// Checks that no segment is longer than it was made, and returns how many there are.
+fn check_lengths(directory: &Path) -> usize {
+    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let logs = names.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let lengths = logs.map(|path| {
+        let bytes = std::fs::read(&path).unwrap();
+        let capacity = SegmentHeader::decode(&bytes).unwrap().0.capacity;
+        assert!(bytes.len() as u64 <= capacity, "{path:?} has {} of {capacity} bytes", bytes.len());
+    });
+    lengths.count()
+}
+
+#[test]
+fn a_segment_keeps_room_for_its_end_whatever_its_last_batch_and_its_seal_leave() {
+    let event = |bytes| vec![Event::new::<&str>("A", &[], &vec![7; bytes], None, None).unwrap()];
+    for bytes in (3700..3900).step_by(8) {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let store = Store::open(directory.path(), small()).unwrap();
+            store.append(event(bytes), vec![]).unwrap();
+        }
+        assert!(check_lengths(directory.path()) >= 2);
+    }
+}
+
+#[test]
+fn a_prepared_segment_that_is_too_small_for_a_batch_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), small()).unwrap();
+    let event = |bytes| vec![Event::new::<&str>("A", &[], &vec![7; bytes], None, None).unwrap()];
+    store.append(event(2100), vec![]).unwrap();
+    let prepared = directory.path().join("next.tmp");
+    while !std::fs::metadata(&prepared).is_ok_and(|found| found.len() == 4096) {
+        std::thread::yield_now();
+    }
+    store.append(event(100_000), vec![]).unwrap();
+    assert_eq!(check_lengths(directory.path()), 2);
 }

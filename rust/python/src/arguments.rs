@@ -13,7 +13,7 @@ use counterpoint::{MAX_QUERY_ITEMS, Query};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
 use uuid::Uuid;
 
 use crate::errors;
@@ -201,9 +201,13 @@ fn bytes<'a>(name: &str, given: &'a Any<'_>) -> PyResult<&'a [u8]> {
         }
         Err(_) => {
             let found = type_name(given);
-            Err(PyTypeError::new_err(format!(
-                "{name} must be bytes, not {found}: convert it with bytes(...)"
-            )))
+            let binary = given.is_instance_of::<PyByteArray>() || given.is_instance_of::<PyMemoryView>();
+            let way = if binary {
+                "convert it with bytes(...)"
+            } else {
+                "encode it, as with json.dumps(...).encode()"
+            };
+            Err(PyTypeError::new_err(format!("{name} must be bytes, not {found}: {way}")))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The store handle: every verb of the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl Engine {
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
     ) -> PyResult<Self> {
         let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
-        Self::new(py, move || Store::open(&path, options))
+        Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
     }
 
     /// Open a new store in memory. It is the same engine, and takes the same options.
@@ -72,7 +72,7 @@ impl Engine {
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
     ) -> PyResult<Self> {
         let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
-        Self::new(py, move || Store::open_memory(options))
+        Self::new(py.detach(|| Store::open_memory(options)), None)
     }
 
     /// Append the events as one batch, all or nothing, unless an event matches one of the conditions.
@@ -209,8 +209,8 @@ impl Engine {
 }
 
 impl Engine {
-    fn new(py: Python<'_>, open: impl FnOnce() -> Result<Store, OpenError> + Send) -> PyResult<Self> {
-        let store = py.detach(open).map_err(errors::open)?;
+    fn new(opened: Result<Store, OpenError>, directory: Option<&Path>) -> PyResult<Self> {
+        let store = opened.map_err(|error| errors::open(directory, error))?;
         Ok(Self { handle: Arc::new(Handle::new(store)) })
     }
 

@@ -59,7 +59,9 @@ pub fn closed() -> PyErr {
 
 /// A store that came here through a fork.
 pub fn inherited() -> PyErr {
-    StorageError::new_err("the store was opened before fork: open the store again in this process")
+    StorageError::new_err(
+        "the store was opened before fork: open stores after forking, in one process at a time",
+    )
 }
 
 pub fn read(error: ReadError) -> PyErr {
@@ -72,6 +74,10 @@ pub fn read(error: ReadError) -> PyErr {
 
 pub fn storage(error: counterpoint::StorageError) -> PyErr {
     let text = error.to_string();
+    storage_with(text, error)
+}
+
+fn storage_with(text: String, error: counterpoint::StorageError) -> PyErr {
     match error {
         counterpoint::StorageError::Io { source, .. } => {
             with_attribute(StorageError::new_err(text), "errno", source.raw_os_error())
@@ -84,13 +90,17 @@ pub fn storage(error: counterpoint::StorageError) -> PyErr {
     }
 }
 
-pub fn open(error: OpenError) -> PyErr {
-    let text = error.to_string();
+/// What went wrong at opening `directory`, None for a store in memory.
+pub fn open(directory: Option<&Path>, error: OpenError) -> PyErr {
+    let text = match directory {
+        Some(directory) => format!("{}: {error}", directory.display()),
+        None => error.to_string(),
+    };
     match error {
         OpenError::Path { path, source } => Python::attach(|py| path_error(py, &path, &source)),
         OpenError::Locked { pid } => with_attribute(StoreLocked::new_err(text), "pid", pid),
         OpenError::InvalidOption(text) => PyValueError::new_err(text),
-        OpenError::Storage(error) => storage(error),
+        OpenError::Storage(error) => storage_with(text, error),
     }
 }
 

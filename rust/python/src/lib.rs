@@ -30,6 +30,9 @@ mod _engine {
     use crate::values::{Conflict, QueryItem, RawEvent, SequencedEvent};
 
     #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "the name that Python gives it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
     const MAX_BATCH_BYTES: usize = counterpoint::MAX_BATCH_BYTES;
     #[pymodule_export]
     const MAX_BATCH_EVENTS: usize = counterpoint::MAX_BATCH_EVENTS;

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 pub(crate) use self::sync::Syncer;
-use self::ticket::{Call, Queue, Reply, Request, Ticket};
+use self::ticket::{Call, PANICKED, Queue, Reply, Request, Ticket};
 use crate::condition::{self, AppendCondition, Conflict};
 use crate::error::{AppendError, StorageError};
 use crate::event::Event;
@@ -114,10 +114,11 @@ impl Committer {
     /// Decides, writes and settles the waiting requests, then hands the lead on. The answers are given after that, so
     /// that the next group need not wait for them.
     fn lead(&self) -> Vec<Decided> {
-        let _lead = Lead(self);
+        let mut lead = Lead { committer: self, completed: false };
         let requests = self.queue.lock().take_group();
         let mut group = self.decide_and_write(requests);
         self.settle(&mut group);
+        lead.completed = true;
         group
     }
 
@@ -226,18 +227,21 @@ impl Committer {
 }
 
 /// Hands the lead on when dropped.
-struct Lead<'a>(&'a Committer);
+struct Lead<'a> {
+    committer: &'a Committer,
+    /// False when a panic takes the leader away.
+    completed: bool,
+}
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let cause = "the commit path panicked".to_owned();
-            self.0.syncer.fail(&StorageError::Poisoned { cause });
+        if !self.completed {
+            self.committer.syncer.fail(&PANICKED);
         }
-        let mut queue = self.0.queue.lock();
+        let mut queue = self.committer.queue.lock();
         queue.hand_on();
         if !queue.led {
-            self.0.unled.notify_all();
+            self.committer.unled.notify_all();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How far the log is durable, who makes it so, and who waits for it.
 
+use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -103,14 +104,14 @@ impl Syncer {
     fn sync(&self, state: &mut MutexGuard<'_, State>) {
         state.syncing = true;
         let written = Arc::clone(&state.written);
-        let synced = MutexGuard::unlocked(state, || written.segment.file.sync_data());
+        let synced = MutexGuard::unlocked(state, || written.segment.sync());
         state.syncing = false;
         match synced {
             Ok(()) => {
                 self.marks.publish_durable(written.position);
                 state.durable = written;
             }
-            Err(error) => self.fail(&StorageError::io("sync", &written.segment.name())(error)),
+            Err(error) => self.fail(&error),
         }
         self.synced.notify_all();
         self.head_moves();
@@ -137,8 +138,8 @@ impl Syncer {
 
     /// From here on nothing is acknowledged until the store has been opened again: a failed write or sync leaves it
     /// unknown what the disk has, and trying again would not tell (I9).
-    pub(crate) fn fail(&self, error: &StorageError) {
-        let _the_first_cause_stays = self.poison.set(error.to_string());
+    pub(crate) fn fail(&self, cause: &dyn Display) {
+        let _the_first_cause_stays = self.poison.set(cause.to_string());
         self.marks.poison();
         self.synced.notify_all();
     }

@@ -12,6 +12,9 @@ use crate::event::Event;
 /// A group stops growing past this many bytes of events, so that nobody waits for a very long write.
 const MAX_GROUP_BYTES: usize = 8 << 20;
 
+/// The cause that is given when the leader panicked.
+pub(super) const PANICKED: &str = "the commit path panicked";
+
 /// Requests in the order in which they will be decided.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -105,7 +108,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let cause = "the commit path panicked".to_owned();
+        let cause = PANICKED.to_owned();
         self.call(Call::Answer(Err(StorageError::Poisoned { cause }.into())));
     }
 }

@@ -11,4 +11,4 @@ mod writer;
 pub(crate) use frame::StoreSeed;
 
 pub(crate) use segment::{Segment, Segments};
-pub(crate) use writer::{FIRST_SEGMENT_BYTES, LogWriter, Reach, SegmentMaker};
+pub(crate) use writer::{FIRST_SEGMENT_BYTES, LogWriter, Reach, SegmentMaker, prepared_name};

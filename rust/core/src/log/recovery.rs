@@ -104,8 +104,9 @@ pub fn scan<'a>(
             }
             Err(what) => what,
         };
-        if (bytes.len() as u64) < header.capacity {
-            return Err(corrupt(bytes.len() as u64, "the file is shorter than it was made"));
+        if bytes.len() as u64 != header.capacity {
+            let length = (bytes.len() as u64).min(header.capacity);
+            return Err(corrupt(length, "the file is not as long as it was made"));
         }
         if rest.iter().all(|byte| *byte == 0) {
             break;
@@ -131,4 +132,55 @@ fn proves_durable(rest: &[u8], seed: StoreSeed, segment: u64, bad: u64) -> bool 
 
 fn rest(bytes: &[u8], offset: u64) -> &[u8] {
     usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{self, Header};
+    use super::*;
+
+    /// A segment with one frame of one event at each of the positions, none of them called durable, and their offsets.
+    fn segment(positions: &[u64]) -> (Vec<u8>, Vec<usize>) {
+        let store = uuid::Uuid::from_bytes([7; 16]);
+        let header = SegmentHeader { store, first_position: 1, capacity: 4096, previous: 0 };
+        let (bytes, mut previous) = header.encode();
+        let (mut bytes, mut offsets) = (bytes.to_vec(), Vec::new());
+        let event = crate::event::Event::new::<&str>("A", &[], b"", None, None).unwrap();
+        for first_position in positions.iter().copied() {
+            offsets.push(bytes.len());
+            let durable_end = HEADER_BYTES as u64;
+            let header = Header {
+                kind: Kind::Batch,
+                first_position,
+                recorded_at: 0,
+                durable: 0,
+                durable_end,
+                previous,
+            };
+            let (seed, place) = (StoreSeed::new(store), (1, bytes.len() as u64));
+            let events = std::iter::once(event.encoded());
+            previous = frame::encode(&mut bytes, seed, place, &header, events, &[], |_, _| {}).checksum;
+        }
+        bytes.resize(4096, 0);
+        (bytes, offsets)
+    }
+
+    fn recover(bytes: &[u8]) -> Result<End, Corruption> {
+        scan("log", bytes, Start { store: None, position: 1, previous: 0 }, |_| Ok(()))
+    }
+
+    #[test]
+    fn a_frame_that_links_but_leaves_out_a_position_is_refused() {
+        let (bytes, _) = segment(&[1, 3]);
+        let end = recover(&bytes).unwrap();
+        assert_eq!((end.next_position, end.torn), (2, true));
+    }
+
+    #[test]
+    fn a_group_that_was_never_durable_is_a_torn_tail_though_its_end_survived() {
+        let (mut bytes, offsets) = segment(&[1, 2, 3]);
+        bytes[offsets[1]] = 0;
+        let end = recover(&bytes).unwrap();
+        assert_eq!((end.next_position, end.torn), (2, true));
+    }
 }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::frame::{Record, StoreSeed};
@@ -22,6 +22,8 @@ use crate::storage::StorageFile;
 pub const HEADER_BYTES: usize = 64;
 /// The version of the log format.
 pub const VERSION: u32 = 1;
+/// The largest capacity: what a file claims beyond it is not believed, and offsets fit 32 bits.
+pub const MAX_CAPACITY: u64 = 1 << 30;
 /// How the names of segment files end.
 pub const EXTENSION: &str = ".log";
 
@@ -84,6 +86,9 @@ impl SegmentHeader {
         if version != VERSION {
             return Err(format!("log format version {version}, but this release reads version {VERSION}"));
         }
+        if header.capacity > MAX_CAPACITY {
+            return Err(format!("the capacity is {}, above the limit of {MAX_CAPACITY}", header.capacity));
+        }
         Ok((header, checksum))
     }
 }
@@ -104,15 +109,32 @@ pub fn first_position(name: &str) -> Option<u64> {
 pub(crate) struct Segment {
     pub(crate) first_position: u64,
     pub(crate) file: Arc<dyn StorageFile>,
+    /// What the last sync said.
+    synced: Mutex<Result<(), StorageError>>,
 }
 
 impl Segment {
+    pub(crate) fn new(first_position: u64, file: Arc<dyn StorageFile>) -> Self {
+        Self { first_position, file, synced: Mutex::new(Ok(())) }
+    }
+
     pub(crate) fn name(&self) -> String {
         file_name(self.first_position)
     }
 
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+    }
+
+    /// Makes durable what is written. One sync at a time, and none after a failed one: the system tells of a failure
+    /// once, so a second sync, such as the leader's at a rollover beside the housekeeper's, would succeed without the
+    /// bytes being on the disk (I9).
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        let mut synced = self.synced.lock();
+        if synced.is_ok() {
+            *synced = self.file.sync_data().map_err(StorageError::io("sync", &self.name()));
+        }
+        synced.clone()
     }
 
     /// Verifies a record that was read from this segment.
@@ -160,5 +182,48 @@ impl Segments {
     pub(crate) fn bytes(&self) -> Result<u64, StorageError> {
         let segments = self.0.read();
         segments.iter().map(|one| one.file.len().map_err(StorageError::io("measure", &one.name()))).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Tells of a failed sync once, as Linux does.
+    #[derive(Debug, Default)]
+    struct FailsOnce(AtomicBool);
+
+    impl StorageFile for FailsOnce {
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn read_exact_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn preallocate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            if self.0.swap(true, Ordering::SeqCst) { Ok(()) } else { Err(io::Error::other("lost")) }
+        }
+        fn sync_all(&self) -> io::Result<()> {
+            self.sync_data()
+        }
+    }
+
+    #[test]
+    fn no_sync_of_a_segment_succeeds_after_one_that_failed() {
+        let segment = Segment::new(1, Arc::new(FailsOnce::default()));
+        assert!(segment.sync().is_err());
+        assert!(segment.sync().is_err());
     }
 }

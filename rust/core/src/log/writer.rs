@@ -42,7 +42,7 @@ pub(crate) struct SegmentMaker {
 }
 
 /// Name of the file that is prepared to become the next segment.
-fn prepared_name() -> String {
+pub(crate) fn prepared_name() -> String {
     format!("next{TEMPORARY}")
 }
 
@@ -87,14 +87,17 @@ impl SegmentMaker {
         self.storage.rename(&temporary, &name).map_err(StorageError::io("rename", &temporary))?;
         self.storage.sync_directory().map_err(StorageError::io("sync the directory of", &name))?;
         let end = End::of_empty(header, checksum);
-        Ok((Arc::new(Segment { first_position: header.first_position, file }), end))
+        Ok((Arc::new(Segment::new(header.first_position, file)), end))
     }
 
     fn preallocate(&self, capacity: u64) -> Result<Prepared, StorageError> {
         let name = prepared_name();
         let file = self.storage.create(&name).map_err(StorageError::io("create", &name))?;
-        file.preallocate(capacity).map_err(StorageError::io("preallocate", &name))?;
-        file.sync_all().map_err(StorageError::io("sync", &name))?;
+        let preallocated = file.preallocate(capacity).and_then(|()| file.sync_all());
+        preallocated.map_err(StorageError::io("preallocate", &name)).inspect_err(|_| {
+            // A full disk gets its room back. Failing that, the file is removed when the store is opened again.
+            drop(self.storage.remove(&name));
+        })?;
         Ok(Prepared { file, capacity })
     }
 }
@@ -248,7 +251,7 @@ impl LogWriter {
         if ends {
             self.flush()?;
             let name = self.segment.name();
-            self.segment.file.sync_data().map_err(StorageError::io("sync", &name))?;
+            self.segment.sync()?;
             self.segment.file.truncate(self.end.offset).map_err(StorageError::io("truncate", &name))?;
         }
         self.segments.push(Arc::clone(&segment));

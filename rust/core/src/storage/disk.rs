@@ -31,11 +31,11 @@ impl Disk {
         if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
             return Err(Errno::NOTDIR.into());
         }
-        let created = !path.is_dir();
+        let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
         fs::create_dir_all(path)?;
         // Absolute, because a program may change its working directory while the store is open.
         let path = path.canonicalize()?;
-        if let (true, Some(parent)) = (created, path.parent()) {
+        for parent in path.ancestors().skip(1).take(missing) {
             File::open(parent)?.sync_all()?;
         }
         let directory = File::open(&path)?;

@@ -1,9 +1,11 @@
 //! A disk that loses what was not synced, and fails on demand.
 //!
 //! A file has the bytes that a process sees and the bytes that a power loss leaves. Syncing copies the first to the
-//! second; a crash keeps, of what was not synced, any subset of sectors. Names behave alike with the directory's sync.
+//! second, where they were written since the last sync; a crash keeps, of what was not synced, any subset of sectors.
+//! Names behave alike with the directory's sync.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +19,43 @@ const SECTOR: usize = 512;
 struct Contents {
     seen: Vec<u8>,
     durable: Vec<u8>,
+    /// The sectors written since the last sync.
+    dirty: BTreeSet<usize>,
+}
+
+impl Contents {
+    fn write(&mut self, bytes: &[u8], offset: usize) {
+        let end = offset + bytes.len();
+        if self.seen.len() < end {
+            self.seen.resize(end, 0);
+        }
+        self.seen[offset..end].copy_from_slice(bytes);
+        self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
+    }
+
+    fn sync(&mut self) {
+        self.durable.resize(self.seen.len(), 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            let end = ((sector + 1) * SECTOR).min(self.seen.len());
+            let sector = (sector * SECTOR).min(end)..end;
+            self.durable[sector.clone()].copy_from_slice(&self.seen[sector]);
+        }
+    }
+}
+
+/// What is called before each sync of a file.
+#[derive(Clone)]
+struct Hook(Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 #[derive(Debug, Default)]
 struct Faults {
+    before_sync: Mutex<Option<Hook>>,
     operations: AtomicU64,
     /// The first operation that fails, counted from 1; 0 for none.
     fail_at: AtomicU64,
@@ -46,7 +81,7 @@ pub struct SimulatedDisk {
 }
 
 impl SimulatedDisk {
-    /// Makes `count` operations fail, beginning with the `number`-th from now.
+    /// Makes `count` operations fail, beginning with the `number`-th from now; earlier orders are void.
     pub fn fail(&self, number: u64, count: u64) {
         self.faults.fail_count.store(count, Ordering::SeqCst);
         self.faults.fail_at.store(self.operations() + number, Ordering::SeqCst);
@@ -54,6 +89,11 @@ impl SimulatedDisk {
 
     pub fn operations(&self) -> u64 {
         self.faults.operations.load(Ordering::SeqCst)
+    }
+
+    /// Has `hook` called before each sync of a file, so that a test can hold one up.
+    pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.faults.before_sync.lock() = Some(Hook(Arc::new(hook)));
     }
 
     /// The disk as it may be after a power loss now. `keep` says whether an unsynced sector or name survived.
@@ -77,7 +117,8 @@ impl SimulatedDisk {
                     bytes[sector.clone()].copy_from_slice(&file.seen[sector]);
                 }
             }
-            let contents = Arc::new(Mutex::new(Contents { seen: bytes.clone(), durable: bytes }));
+            let contents = Contents { seen: bytes.clone(), durable: bytes, dirty: BTreeSet::new() };
+            let contents = Arc::new(Mutex::new(contents));
             after.seen.lock().insert(name.clone(), Arc::clone(&contents));
             after.durable.lock().insert(name, contents);
         }
@@ -168,18 +209,13 @@ impl StorageFile for SimulatedFile {
         let failed = self.faults.operation();
         // A write that fails has written a part.
         let bytes = if failed.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-        let mut contents = self.contents.lock();
-        let end = offset as usize + bytes.len();
-        if contents.seen.len() < end {
-            contents.seen.resize(end, 0);
-        }
-        contents.seen[offset as usize..end].copy_from_slice(bytes);
+        self.contents.lock().write(bytes, offset as usize);
         failed
     }
 
     fn preallocate(&self, length: u64) -> io::Result<()> {
         self.faults.operation()?;
-        self.contents.lock().seen.resize(length as usize, 0);
+        self.contents.lock().write(&vec![0; length as usize], 0);
         Ok(())
     }
 
@@ -190,12 +226,16 @@ impl StorageFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let hook = self.faults.before_sync.lock().clone();
+        hook.inspect(|hook| hook.0());
         let failed = self.faults.operation();
-        let contents = &mut *self.contents.lock();
-        // A failed sync is as on Linux: what could not be written counts as clean, and the disk never gets it.
-        failed?;
-        contents.durable.clone_from(&contents.seen);
-        Ok(())
+        let mut contents = self.contents.lock();
+        match failed {
+            Ok(()) => contents.sync(),
+            // As on Linux: what could not be written counts as clean, and the disk never gets it.
+            Err(_) => contents.dirty.clear(),
+        }
+        failed
     }
 
     fn sync_all(&self) -> io::Result<()> {
