@@ -7,8 +7,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+WHEEL := pyproject.toml $(shell find python -name '*.py' -o -name '*.pyi') tests/wheel_check.py
 # cargo-nextest where it is installed; it runs the same tests as `cargo test`.
 CARGO_TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo test)
+
+# Runs a command that says a lot; what it says is shown only if it fails.
+quietly = said=$$($(1) 2>&1) || { printf '%s\n' "$$said"; exit 1; }
 
 .PHONY: demo test lint bench soak format clean rust-test python-test wheel-test
 
@@ -25,12 +29,16 @@ python-test: $(VENV)/built
 	$(BIN)/python -m pytest -q
 
 # The wheel as a user gets it: alone in a new environment, away from this directory.
-wheel-test: $(VENV)/ready
-	rm -rf dist $(VENV)-wheel
-	$(BIN)/maturin build --quiet --release --out dist
-	$(PYTHON) -m venv $(VENV)-wheel
-	$(VENV)-wheel/bin/pip install --quiet dist/*.whl
+wheel-test: $(VENV)-wheel/tested
+
+$(VENV)-wheel/tested: $(VENV)/ready $(RUST) $(WHEEL)
+	@echo "building the wheel and trying it in an environment of its own ..."
+	@rm -rf dist $(VENV)-wheel
+	@$(call quietly,$(BIN)/maturin build --release --out dist)
+	@$(PYTHON) -m venv $(VENV)-wheel
+	@$(VENV)-wheel/bin/pip install --quiet dist/*.whl
 	cd / && $(CURDIR)/$(VENV)-wheel/bin/python -W error $(CURDIR)/tests/wheel_check.py
+	@touch $@
 
 lint: $(VENV)/built
 	cargo fmt --check
@@ -56,17 +64,19 @@ soak: export COUNTERPOINT_SEED := $(or $(COUNTERPOINT_SEED),$(shell date +%s))
 soak: $(VENV)/built
 	@echo "COUNTERPOINT_SEED=$(COUNTERPOINT_SEED)"
 	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(COUNTERPOINT_SEED) cargo test --release -p counterpoint
-	$(BIN)/python -m pytest -q --timeout 0
+	$(BIN)/python -m pytest --timeout 0
 
 $(VENV)/ready: pyproject.toml
+	@echo "setting up $(VENV) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --quiet 'maturin>=1.16,<2' --group test --group lint
 	touch $@
 
 $(VENV)/built: $(VENV)/ready $(RUST)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --release
-	touch $@
+	@echo "building the engine, about a minute the first time ..."
+	@$(call quietly,VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release)
+	@touch $@
 
 clean:
 	rm -rf $(VENV) $(VENV)-wheel target dist .demo .bench
