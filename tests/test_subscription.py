@@ -9,6 +9,7 @@ from typing import Any
 
 import counterpoint as cp
 import pytest
+from counterpoint import wakeups
 from counterpoint.wakeups import Wakeups
 
 PATIENCE = 30.0
@@ -386,7 +387,11 @@ def test_a_loop_that_is_closed_while_somebody_waits_is_let_go(store: cp.Embedded
     assert run(take_async(store.subscribe(), 1)) == [1]
 
 
-def test_the_thread_ends_when_nobody_waits_any_longer_and_comes_back(store: cp.EmbeddedStore) -> None:
+def test_the_thread_ends_when_nobody_waits_any_longer_and_comes_back(
+    store: cp.EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "IDLE_SECONDS", 0.01)
+
     async def main() -> None:
         subscription = store.subscribe()
         for position in (1, 2):
