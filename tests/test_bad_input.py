@@ -104,6 +104,21 @@ def test_data_and_metadata_are_bytes(one: cp.EmbeddedStore, wrong: Any) -> None:
         one.append([cp.RawEvent(type="A", data=b"", metadata=wrong)])
 
 
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ({"user": "ada"}, r"not dict: encode it, as with json\.dumps\(\.\.\.\)\.encode\(\)"),
+        (1, r"not int: encode it"),
+        ("text", r"not str: encode it, as with \.encode\(\)"),
+        (bytearray(b"x"), r"not bytearray: convert it with bytes"),
+        (memoryview(b"x"), r"not memoryview: convert it with bytes"),
+    ],
+)
+def test_what_is_not_bytes_is_refused_with_how_to_make_them(wrong: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=f"metadata must be bytes, {advice}"):
+        cp.RawEvent("A", b"", metadata=wrong)
+
+
 def test_data_is_not_none(one: cp.EmbeddedStore) -> None:
     with pytest.raises(TypeError):
         one.append([cp.RawEvent(type="A", data=None)])  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import counterpoint as cp
@@ -124,7 +125,7 @@ def test_after_the_last_attempt_the_failure_is_raised_with_their_number(
 
 
 def test_there_are_four_attempts_by_default(store: cp.EmbeddedStore) -> None:
-    with pytest.raises(cp.AppendConditionFailed, match="4 attempts"):
+    with pytest.raises(cp.AppendConditionFailed, match=r"4 attempts: raise max_attempts, or narrow what"):
         cp.CommandRunner(store).run(Interrupted(store, times=4))
     assert cp.CommandRunner(store).run(Interrupted(store, times=3)) == 8
 
@@ -198,6 +199,40 @@ def test_an_async_run_is_refused(store: cp.EmbeddedStore) -> None:
         with pytest.raises(TypeError, match="async"):
             cp.CommandRunner(store).run(command)
     assert store.head() == 0
+
+
+def test_a_run_that_yields_is_refused_and_not_taken_for_a_decision(store: cp.EmbeddedStore) -> None:
+    class Yields:
+        def run(self, ra: cp.ReadAppender) -> Any:
+            yield ra.append_event(TicketSold("opera", 1))
+
+    class YieldsAsync:
+        async def run(self, ra: cp.ReadAppender) -> Any:
+            yield ra.append_event(TicketSold("opera", 1))
+
+    for command, text in ((Yields(), "generator"), (YieldsAsync(), "async")):
+        with pytest.raises(TypeError, match=text):
+            cp.CommandRunner(store).run(command)
+    assert store.head() == 0
+
+
+@pytest.mark.parametrize("wrong", [0.1, None, cp.Backoff])
+def test_a_backoff_is_refused_when_it_is_given_and_not_when_it_is_needed(
+    store: cp.EmbeddedStore, wrong: Any
+) -> None:
+    for runner in (cp.CommandRunner, lambda *_, **kwargs: cp.CommandWithEffectRunner(store, None, **kwargs)):
+        with pytest.raises(TypeError, match=r"backoff must be a Backoff, such as cp\.Backoff\(\)"):
+            runner(store, backoff=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["orders", None, cp.EmbeddedStore, Path("orders")])
+def test_what_is_no_store_is_refused_where_it_is_given(wrong: Any) -> None:
+    class Nothing(cp.Projection[int]):
+        pass
+
+    for use in (cp.CommandRunner, cp.ReadAppender, lambda s: cp.CommandWithEffectRunner(s, 1), Nothing().run):
+        with pytest.raises(TypeError, match=r"store must be a Store, as from cp\.open\(\.\.\.\), not "):
+            use(wrong)
 
 
 @pytest.mark.parametrize("wrong", [SellTicket, object(), None, "SellTicket", cp.Command])
@@ -358,8 +393,12 @@ def test_an_effect_that_could_not_happen_is_refused_before_anything_is_appended(
         async def effect(self, result: int, deps: None) -> None:
             pytest.fail("was run")
 
+    class Yields(Without):
+        def effect(self, result: int, deps: None) -> Any:
+            yield pytest.fail("was run")
+
     runner: Any = cp.CommandWithEffectRunner(store, None)
-    for command in (Without(), Async()):
+    for command in (Without(), Async(), Yields()):
         with pytest.raises(TypeError, match="effect"):
             runner.run(command)
     assert store.head() == 0

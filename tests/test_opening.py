@@ -142,6 +142,27 @@ def test_a_wrong_option_is_refused_and_leaves_nothing_behind(tmp_path: Path, opt
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_other_databases_have_for_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="did you mean 'memory:'"):
+        cp.open(":memory:")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_at_opening_names_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with cp.open("orders") as store:
+        store.append([Draft("A").raw()])
+        with pytest.raises(cp.StoreLocked, match=rf"^orders: the store is open in .*{os.getpid()}"):
+            cp.open("orders")
+    (tmp_path / "orders" / "00000000000000000001.log").write_bytes(b"damaged")
+    with pytest.raises(cp.CorruptionError, match=r"^orders: ") as damaged:
+        cp.open("orders")
+    assert damaged.value.file == "00000000000000000001.log"
+
+
 def test_two_memory_stores_are_two_stores() -> None:
     with cp.open("memory:") as one, cp.open("memory:") as other:
         one.append([Draft("A").raw()])

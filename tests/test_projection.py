@@ -163,6 +163,33 @@ def test_a_projection_without_items_is_refused(store: cp.EmbeddedStore) -> None:
         cp.ReadAppender(store).fold(Everything(), PositionsIn(cp.Query()))
 
 
+def test_what_is_no_projection_is_refused_with_what_is_needed(store: cp.EmbeddedStore) -> None:
+    ra: Any = cp.ReadAppender(store)
+    for wrong, text in (
+        (Pages, r"an instance is needed, not the class: Pages\(\.\.\.\)"),
+        ([Pages("b1")], r"fold_all\(\)"),
+        (Pages("b1").query(), "a projection is needed, not Query"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            ra.fold(wrong)
+    with pytest.raises(TypeError, match=r"use fold\(\) for one"):
+        ra.fold_all(Pages("b1"))
+    assert ra.conditions == ()
+
+
+def test_a_projection_whose_query_is_none_is_named(store: cp.EmbeddedStore) -> None:
+    class Forgetful(cp.Projection[int]):
+        def query(self) -> Any:
+            return None
+
+        def init(self) -> int:
+            return 0
+
+    for use in (Forgetful().run, lambda s: cp.ReadAppender(s).fold(Forgetful())):
+        with pytest.raises(TypeError, match=r"query\(\) of .*Forgetful must return a Query, not NoneType"):
+            use(store)
+
+
 def test_what_a_projection_must_define_is_named(store: cp.EmbeddedStore) -> None:
     class Nothing(cp.Projection[int]):
         pass

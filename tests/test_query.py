@@ -33,12 +33,14 @@ def test_a_type_name_stands_for_itself_only() -> None:
 
 
 def test_types_and_tags_may_be_any_iterable() -> None:
-    assert cp.Query().add_item(types=iter(["A"]), tags={"x": 1}) == cp.Query().add_item(["A"], ("x",))
+    assert cp.Query().add_item(types=iter(["A"]), tags={"x": 1}) == cp.Query().add_item(
+        types=["A"], tags=("x",)
+    )
 
 
 @pytest.mark.parametrize("sides", [{}, {"types": []}, {"tags": ()}, {"types": iter(()), "tags": iter(())}])
 def test_an_item_with_both_sides_empty_is_refused_at_once(sides: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="item"):
+    with pytest.raises(ValueError, match=r"an item needs types or tags.*Query\.all\(\)"):
         cp.Query().add_item(**sides)
 
 
@@ -48,10 +50,36 @@ def test_an_item_cannot_be_added_to_the_query_for_everything() -> None:
 
 
 @pytest.mark.parametrize("side", ["types", "tags"])
-@pytest.mark.parametrize("wrong", ["abc", b"abc", 1, None, Renovated])
-def test_a_side_that_is_no_list_is_refused(side: str, wrong: Any) -> None:
-    with pytest.raises(TypeError, match=rf"{side} must be a list.*{side}=\["):
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ("abc", r"SIDE=\['abc'\]"),
+        (Renovated, r"SIDE=\[Renovated\]"),
+        (None, "leave SIDE out"),
+        (b"abc", "not bytes"),
+        (1, "not int"),
+    ],
+)
+def test_a_side_that_is_no_list_is_refused(side: str, wrong: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=f"{side} must be a list.*{advice.replace('SIDE', side)}"):
         cp.Query().add_item(**{side: wrong})
+
+
+def test_the_sides_are_named() -> None:
+    """Two lists of str in a row: tags in the place of types would match nothing, and guard nothing."""
+    with pytest.raises(TypeError):
+        cp.Query().add_item(["order:o1"])  # type: ignore[call-arg, misc, unused-ignore]
+
+
+def test_an_instance_among_the_types_is_refused_with_what_belongs_there() -> None:
+    with pytest.raises(TypeError, match="a type must be a str or an event class, not Renovated"):
+        cp.Query().add_item(types=[Renovated()])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("wrong", ["abc", ["A"], [Renovated], [None], [cp.Query.all()]])
+def test_a_query_is_of_items(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="an item must be a QueryItem"):
+        cp.Query.of(wrong)
 
 
 @pytest.mark.parametrize("wrong", [[1], [None], [b"A"], [["A"]], [int], [object()]])
@@ -145,7 +173,12 @@ def test_matching_is_any_item_all_tags_any_type() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [EVERYTHING, EVERYTHING.after(3).until(9).reverse().limit(2), cp.Query(), A.add_item(["B"], ["x", "y"])],
+    [
+        EVERYTHING,
+        EVERYTHING.after(3).until(9).reverse().limit(2),
+        cp.Query(),
+        A.add_item(types=["B"], tags=["x", "y"]),
+    ],
 )
 def test_a_query_is_a_value(query: cp.Query) -> None:
     for same in (pickle.loads(pickle.dumps(query)), copy.deepcopy(query), eval(repr(query), vars(cp))):
@@ -188,7 +221,7 @@ def test_the_after_of_a_condition_is_a_position(wrong: Any, error: type[Exceptio
 def test_a_failed_condition_says_which_event_broke_what() -> None:
     store = cp.open("memory:")
     store.append([cp.RawEvent("A", b"", ["x"])])
-    conditions = [cp.AppendCondition(cp.Query().add_item(["B"])), cp.AppendCondition(A)]
+    conditions = [cp.AppendCondition(cp.Query().add_item(types=["B"])), cp.AppendCondition(A)]
     with pytest.raises(cp.AppendConditionFailed) as caught:
         store.append([cp.RawEvent("B", b"")], conditions)
     error = caught.value

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import counterpoint as cp
+import pydantic
 import pytest
 
 
@@ -218,6 +219,54 @@ def test_events_of_a_former_type_guard_a_query_by_class(store: cp.EmbeddedStore)
     store.append([cp.RawEvent("test.ShelfChecked", b"{}")])
     with pytest.raises(cp.AppendConditionFailed):
         ra.append_event(ShelfCounted("a"))
+
+
+def test_it_appends_a_raw_event_as_it_is(store: cp.EmbeddedStore, ra: cp.ReadAppender) -> None:
+    raw = ra.registry.encode(ShelfCounted("a"), metadata=b"by me", id=ID)
+    assert ra.append_event(raw) == 1
+    assert [(e.metadata, e.id) for e in store.read()] == [(b"by me", ID)]
+    for beside in ({"metadata": b"m"}, {"id": ID}):
+        with pytest.raises(TypeError, match="its own metadata and id"):
+            ra.append_event(raw, **beside)  # type: ignore[arg-type]
+    assert store.head() == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (ShelfCounted, r"an instance is needed, not the class: ShelfCounted\(\.\.\.\)"),
+        ({"shelf": "a"}, r"builtins\.dict.*derive it from cp\.Event or register it"),
+        ([ShelfCounted("a")], r"builtins\.list.*derive it from cp\.Event or register it"),
+    ],
+)
+def test_what_is_no_event_is_refused_with_what_to_do(
+    store: cp.EmbeddedStore, ra: cp.ReadAppender, wrong: Any, text: str
+) -> None:
+    with pytest.raises(TypeError, match=text):
+        ra.append_event(wrong)
+    assert store.head() == 0
+
+
+def test_one_event_is_no_list_of_events(store: cp.EmbeddedStore) -> None:
+    class Iterable(pydantic.BaseModel):
+        """As all pydantic models are."""
+
+    registry = cp.EventRegistry()
+    registry.register(Iterable)
+    ra = cp.ReadAppender(store, registry)
+    wrong: list[Any] = [ShelfCounted("a"), REGISTRY.encode(ShelfCounted("a")), Iterable(), None]
+    for event in wrong:
+        with pytest.raises(TypeError, match="use append_event for one"):
+            ra.append_events(event)
+    assert store.head() == 0
+
+
+def test_an_event_that_could_not_be_read_back_stores_nothing(
+    store: cp.EmbeddedStore, ra: cp.ReadAppender
+) -> None:
+    with pytest.raises(ValueError, match=r"ShelfCounted could not be read back: .*\$\.count"):
+        ra.append_events([ShelfCounted("a"), ShelfCounted("a", count="many")])  # type: ignore[arg-type]
+    assert store.head() == 0
 
 
 class SparseStore:

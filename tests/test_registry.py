@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Annotated, Any
 from uuid import UUID
@@ -315,11 +316,11 @@ def test_a_tag_as_a_default_is_refused(registry: cp.EventRegistry) -> None:
 
     @dataclass
     class InDataclass:
-        order_id: Any = cp.Tag("order")
+        order_id: Any = cp.Tag("order")  # noqa: RUF009  the mistake
 
     @attrs.define
     class InAttrs:
-        order_id: Any = cp.Tag("order")
+        order_id: Any = cp.Tag("order")  # noqa: RUF009
 
     class InPydantic(pydantic.BaseModel):
         order_id: Any = cp.Tag("order")
@@ -568,8 +569,14 @@ def test_the_module_functions_are_those_of_the_default_registry() -> None:
     def one_more(data: dict[str, Any]) -> dict[str, Any]:
         return {"x": data["x"] + 1}
 
-    decoded = cp.EventRegistry.default().decode(sequenced("test.OldDefault", b'{"x":1}'))
-    assert decoded.event == InDefault(2)
+    old = sequenced("test.OldDefault", b'{"x":1}')
+    assert cp.decode(old) == cp.EventRegistry.default().decode(old)
+    assert cp.decode(old).event == InDefault(2)
+    assert cp.encode(InDefault(2), metadata=b"m") == cp.RawEvent("InDefault", b'{"x":2}', metadata=b"m")
+
+
+def test_the_package_knows_its_version() -> None:
+    assert cp.__version__ == version("counterpoint")
 
 
 def test_many_threads_may_meet_in_a_registry(registry: cp.EventRegistry) -> None:

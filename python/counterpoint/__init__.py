@@ -6,7 +6,7 @@
 This module is the one list of public names.
 """
 
-from counterpoint._engine import QueryItem, RawEvent, SequencedEvent
+from counterpoint._engine import QueryItem, RawEvent, SequencedEvent, __version__
 from counterpoint.backoff import Backoff
 from counterpoint.command import Command, CommandRunner, CommandWithEffect, CommandWithEffectRunner
 from counterpoint.embedded import EmbeddedStore, open  # noqa: A004  reads as cp.open(...)
@@ -61,10 +61,16 @@ __all__ = [
     "Subscription",
     "Tag",
     "UnknownEventType",
+    "__version__",
+    "decode",
+    "encode",
     "open",
     "register",
     "upcaster",
 ]
 
+# Those of the default registry. In a notebook: list(map(cp.decode, store.read()))
+decode = EventRegistry.default().decode
+encode = EventRegistry.default().encode
 register = EventRegistry.default().register
 upcaster = EventRegistry.default().upcaster

@@ -5,7 +5,7 @@ Private: import the public names from :mod:`counterpoint`. `stubtest` compares t
 
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 from uuid import UUID
 
 __all__ = [
@@ -30,7 +30,10 @@ __all__ = [
     "StoreClosed",
     "StoreLocked",
     "Subscription",
+    "__version__",
 ]
+
+__version__: Final[str]
 
 MAX_TEXT_BYTES: Final[int]
 MAX_TAGS: Final[int]
@@ -57,6 +60,13 @@ class StoreLocked(Error):
 
 @final
 class RawEvent:
+    """An event to append, as bytes: type, data, tags, and optionally metadata and an id.
+
+    Type and tags have 1 to 255 bytes of UTF-8, data and metadata at most 16 MiB, and there are at most 64
+    tags, of which repeated ones are dropped. Raises ValueError for what is beyond, TypeError for what is no
+    str or bytes.
+    """
+
     def __new__(
         cls,
         type: str,
@@ -66,20 +76,37 @@ class RawEvent:
         id: UUID | None = None,
     ) -> RawEvent: ...
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The event type."""
+
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes:
+        """The payload."""
+
     @property
-    def tags(self) -> tuple[str, ...]: ...
+    def tags(self) -> tuple[str, ...]:
+        """The tags in the order first given, without repetitions."""
+
     @property
-    def metadata(self) -> bytes | None: ...
+    def metadata(self) -> bytes | None:
+        """What is stored beside the payload, None if nothing was given."""
+
     @property
-    def id(self) -> UUID | None: ...
+    def id(self) -> UUID | None:
+        """The identifier of the event, None if none was given."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class SequencedEvent:
+    """An event of the log: a RawEvent's parts, its position, and when it was recorded.
+
+    Stores make these; made by hand, as for a test, it raises what RawEvent raises, and ValueError for a
+    negative position.
+    """
+
     def __new__(
         cls,
         position: int,
@@ -91,32 +118,59 @@ class SequencedEvent:
         recorded_at: int = 0,
     ) -> SequencedEvent: ...
     @property
-    def position(self) -> int: ...
+    def position(self) -> int:
+        """The place in the log: above that of every event before it."""
+
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The event type."""
+
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes:
+        """The payload."""
+
     @property
-    def tags(self) -> tuple[str, ...]: ...
+    def tags(self) -> tuple[str, ...]:
+        """The tags in the order first given, without repetitions."""
+
     @property
-    def metadata(self) -> bytes | None: ...
+    def metadata(self) -> bytes | None:
+        """What is stored beside the payload, None if nothing was given."""
+
     @property
-    def id(self) -> UUID | None: ...
+    def id(self) -> UUID | None:
+        """The identifier of the event, None if none was given."""
+
     @property
-    def recorded_at(self) -> int: ...
+    def recorded_at(self) -> int:
+        """Microseconds since the Unix epoch, UTC; the same for all events of one append."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class QueryItem:
+    """One alternative of a query: any of the types, and all of the tags; an empty side does not restrict.
+
+    Raises ValueError if both are empty, and for text that no event can have.
+    """
+
     def __new__(cls, types: Iterable[str] = (), tags: Iterable[str] = ()) -> QueryItem: ...
     @property
-    def types(self) -> tuple[str, ...]: ...
+    def types(self) -> tuple[str, ...]:
+        """The types, any of which will do; empty for every type."""
+
     @property
-    def tags(self) -> tuple[str, ...]: ...
-    def matches(self, type: str, tags: Sequence[str]) -> bool: ...
+    def tags(self) -> tuple[str, ...]:
+        """The tags, all of which an event must have; empty for any tags."""
+
+    def matches(self, type: str, tags: Sequence[str]) -> bool:
+        """Say whether an event of this type with these tags matches."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class Conflict:
@@ -129,11 +183,18 @@ class Conflict:
 
 @final
 class Read:
-    """One read: iterable any number of times, always over the same snapshot."""
+    """One read: iterable any number of times, always over the same snapshot.
+
+    It streams, in memory that does not grow with the number of events, and keeps its store open. Iterating
+    raises StoreClosed once the store is closed, and StorageError for trouble below.
+    """
 
     @property
-    def head(self) -> int: ...
-    def __iter__(self) -> ReadIterator: ...
+    def head(self) -> int:
+        """The last position of the snapshot: nothing this read does not see can appear at or below it."""
+
+    def __iter__(self) -> ReadIterator:
+        """Return a new pass over the events, in the order of the read."""
 
 @final
 class ReadIterator(Iterator[SequencedEvent]):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from inspect import iscoroutine, iscoroutinefunction
+from inspect import (
+    isasyncgen,
+    isasyncgenfunction,
+    iscoroutine,
+    iscoroutinefunction,
+    isgenerator,
+    isgeneratorfunction,
+)
 from typing import Any, Generic, Protocol
 
 import msgspec
@@ -14,7 +21,7 @@ from counterpoint.backoff import Backoff
 from counterpoint.errors import AppendConditionFailed
 from counterpoint.read_appender import ReadAppender
 from counterpoint.registry import EventRegistry
-from counterpoint.store import Store
+from counterpoint.store import Store, check_store
 
 __all__ = [
     "Command",
@@ -63,6 +70,8 @@ class Command(msgspec.Struct, frozen=True):
         """Decide: return a result, or raise a domain error to refuse.
 
         Called once for each attempt, so it keeps no state and has no effect but what it appends through `ra`.
+        Each append is stored at once, and neither a retry nor an error takes it back: append everything that
+        the decision leads to together, as the last step, with ``ra.append_events``.
         """
         raise NotImplementedError(f"{type(self).__qualname__} needs a method run(ra)")
 
@@ -103,6 +112,9 @@ class CommandRunner:
             raise TypeError(f"max_attempts must be an int, not {type(max_attempts).__name__}")
         if max_attempts < 1:
             raise ValueError(f"max_attempts must be 1 or more, not {max_attempts}")
+        if not isinstance(backoff, Backoff):
+            raise TypeError(f"backoff must be a Backoff, such as cp.Backoff(), not {type(backoff).__name__}")
+        check_store(store)
         self._store = store
         self._max_attempts = max_attempts
         self._backoff = backoff
@@ -123,7 +135,7 @@ class CommandRunner:
         while True:
             attempt += 1
             try:
-                return _refuse_coroutine(decision(ReadAppender(self._store, self._registry)))
+                return _refuse_suspended(decision(ReadAppender(self._store, self._registry)))
             except AppendConditionFailed as error:
                 error.attempts = attempt
                 if attempt >= self._max_attempts:
@@ -158,10 +170,11 @@ class CommandWithEffectRunner(Generic[Deps]):
         Raises what :meth:`CommandRunner.run` raises, and what the effect raises: then the events are stored.
         """
         _check_command(command)
-        if not callable(getattr(command, "effect", None)) or iscoroutinefunction(command.effect):
+        if not callable(getattr(command, "effect", None)) or _is_suspended(command.effect):
             # Before anything is appended, since afterwards it would be too late to have no effect.
             raise TypeError(
-                f"{type(command).__qualname__} needs a method effect(result, deps) that is not async"
+                f"{type(command).__qualname__} needs a method effect(result, deps), "
+                "neither async nor a generator"
             )
         deps = self._deps
         result = self._runner._decide(lambda ra: command.run(ra, deps))
@@ -176,9 +189,18 @@ def _check_command(command: object) -> None:
         raise TypeError(f"{type(command).__qualname__} is not a command: it has no method run")
 
 
-def _refuse_coroutine(result: T) -> T:
+def _is_suspended(method: Callable[..., object]) -> bool:
+    return iscoroutinefunction(method) or isgeneratorfunction(method) or isasyncgenfunction(method)
+
+
+def _refuse_suspended(result: T) -> T:
     # Told by what came back: a decorated async method does not look like one. Nothing in it has run yet.
-    if iscoroutine(result):
-        result.close()
+    if iscoroutine(result) or isasyncgen(result):
+        if iscoroutine(result):
+            result.close()
         raise TypeError(f"a command decides synchronously, but its run is async: {result.__qualname__}")
+    if isgenerator(result):
+        raise TypeError(
+            f"a command has decided when its run returns, but this is a generator: {result.__qualname__}"
+        )
     return result

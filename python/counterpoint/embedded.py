@@ -36,9 +36,11 @@ def open(  # noqa: A001  reads as cp.open(...)
     never a hole. `record_conditions` keeps in the log what each append was guarded by. `segment_bytes` is the
     size of a log file.
 
-    Raises StoreLocked if another process has it open, CorruptionError for a damaged log, and the OSError
-    family for a path that cannot be used.
+    Raises StoreLocked if another process has it open, CorruptionError for a damaged log, the OSError family
+    for a path that cannot be used, and ValueError for an option out of range.
     """
+    if path == f":{MEMORY}":
+        raise ValueError(f"the path is {path!r}: did you mean {MEMORY!r}?")
     make = Engine.open_memory if fspath(path) == MEMORY else partial(Engine.open, path)
     engine = make(
         durability=durability,

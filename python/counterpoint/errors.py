@@ -60,7 +60,12 @@ class AppendConditionFailed(Error):  # noqa: N818  the name that the field uses
             f"the event at position {self.position} matches {self.condition.query!r} "
             f"and is past position {self.condition.after}"
         )
-        return text if self.attempts == 1 else f"{text} (gave up after {self.attempts} attempts)"
+        if self.attempts == 1:
+            return text
+        return (
+            f"{text}; gave up after {self.attempts} attempts: "
+            "raise max_attempts, or narrow what the command reads"
+        )
 
 
 class UnknownEventType(Error):  # noqa: N818  named in the design

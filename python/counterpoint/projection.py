@@ -12,9 +12,9 @@ from counterpoint._engine import QueryItem
 from counterpoint.envelope import Envelope
 from counterpoint.query import Query
 from counterpoint.registry import EventRegistry
-from counterpoint.store import Store
+from counterpoint.store import Store, check_store
 
-__all__ = ["OnDemandProjection", "Projection"]
+__all__ = ["OnDemandProjection", "Projection", "fold", "query_of", "union"]
 
 State = TypeVar("State")
 
@@ -41,8 +41,9 @@ class Projection(msgspec.Struct, Generic[State], frozen=True):
 
     def run(self, store: Store, registry: EventRegistry | None = None) -> State:
         """Return the state as of now. It guards nothing: in a command use ``ReadAppender.fold``."""
+        check_store(store)
         decode = (EventRegistry.default() if registry is None else registry).decode
-        query = self.query()
+        query = query_of(self)
         return fold([(self, query)], map(decode, store.read(self._seen(query))))[0]
 
     def _seen(self, query: Query) -> Query:
@@ -58,6 +59,21 @@ class OnDemandProjection(Projection[State], Generic[State], frozen=True):
 
     def _seen(self, query: Query) -> Query:
         return query
+
+
+def query_of(projection: Projection[Any]) -> Query:
+    """Return the query of a projection. Raises TypeError, by its name, if it has none to give."""
+    if isinstance(projection, type):
+        raise TypeError(f"an instance is needed, not the class: {projection.__qualname__}(...)")
+    name = type(projection).__qualname__
+    if isinstance(projection, Iterable):
+        raise TypeError(f"a projection is needed, not {name}: fold_all() takes any number of them")
+    if not isinstance(projection, Projection):
+        raise TypeError(f"a projection is needed, not {name}")
+    query: object = projection.query()
+    if not isinstance(query, Query):
+        raise TypeError(f"query() of {name} must return a Query, not {type(query).__name__}")
+    return query
 
 
 def union(queries: Iterable[Query]) -> Query:

@@ -76,9 +76,15 @@ class Query:
     @classmethod
     def of(cls, items: Iterable[QueryItem] | None) -> Query:
         """Return the query with these items; None stands for every event."""
-        return _query(None if items is None else tuple(items), WHOLE)
+        if items is None:
+            return _ALL
+        items = tuple(items)
+        for item in items:
+            if not isinstance(item, QueryItem):
+                raise TypeError(f"an item must be a QueryItem, not {type(item).__name__}")
+        return _query(items, WHOLE)
 
-    def add_item(self, types: Iterable[str | type[Any]] = (), tags: Iterable[str] = ()) -> Query:
+    def add_item(self, *, types: Iterable[str | type[Any]] = (), tags: Iterable[str] = ()) -> Query:
         """Return this query with one more item: any of `types`, and all of `tags`.
 
         An empty side does not restrict; both empty is a ValueError. A string in `types` is one type name;
@@ -86,9 +92,12 @@ class Query:
         """
         if self._items is None:
             raise ValueError("Query.all() matches every event already: start from Query() to add items")
-        _refuse_text("types", types)
-        _refuse_text("tags", tags)
-        return _query((*self._items, QueryItem(_names(types), tags)), self._window)
+        _check_list("types", types)
+        _check_list("tags", tags)
+        names, tags = _names(types), tuple(tags)
+        if not names and not tags:
+            raise ValueError("an item needs types or tags: Query.all() is the query for every event")
+        return _query((*self._items, QueryItem(names, tags)), self._window)
 
     def after(self, position: int) -> Query:
         """Return this query, reading only events past `position`."""
@@ -216,13 +225,17 @@ def _smaller(a: int | None, b: int | None) -> int | None:
     return min(a, b)
 
 
-def _refuse_text(name: str, values: object) -> None:
+def _check_list(name: str, values: object) -> None:
     if type(values) is list or type(values) is tuple:
         return
     # A string is an iterable of strings: "ab" would quietly become the two names "a" and "b".
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, type)):
         shown = values.__name__ if isinstance(values, type) else repr(values)
         raise TypeError(f"{name} must be a list, not {shown}: write {name}=[{shown}]")
+    if values is None:
+        raise TypeError(f"{name} must be a list, not None: leave {name} out if any will do")
+    if isinstance(values, bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list, not {type(values).__name__}")
 
 
 def _names(types: Iterable[str | type[Any]]) -> list[str]:
@@ -230,6 +243,8 @@ def _names(types: Iterable[str | type[Any]]) -> list[str]:
     for type_ in types:
         if isinstance(type_, type):
             names.extend(type_names(type_))
-        else:
+        elif isinstance(type_, str):
             names.append(type_)
+        else:
+            raise TypeError(f"a type must be a str or an event class, not {type(type_).__name__}: {type_!r}")
     return names

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from counterpoint._engine import QueryItem, RawEvent
 from counterpoint.envelope import Envelope
-from counterpoint.projection import OnDemandProjection, Projection, fold, union
+from counterpoint.projection import OnDemandProjection, Projection, fold, query_of, union
 from counterpoint.query import AppendCondition, Query
 from counterpoint.registry import EventRegistry
-from counterpoint.store import Store
+from counterpoint.store import Store, check_store
 
 __all__ = ["ReadAppender"]
 
@@ -35,10 +35,16 @@ class ReadAppender:
 
     def __init__(self, store: Store, registry: EventRegistry | None = None) -> None:
         """Start with nothing read. Without `registry` the default one encodes and decodes."""
+        check_store(store)
         self._store = store
         self._registry = EventRegistry.default() if registry is None else registry
         # Keyed by items, since only they guard: what part of the matches was looked at does not matter.
         self._heads: dict[tuple[QueryItem, ...] | None, int] = {}
+
+    @property
+    def registry(self) -> EventRegistry:
+        """What encodes and decodes here: ``ra.registry.encode(event, metadata=...)`` makes a RawEvent."""
+        return self._registry
 
     @property
     def conditions(self) -> tuple[AppendCondition, ...]:
@@ -58,15 +64,27 @@ class ReadAppender:
     def append_event(self, event: object, *, metadata: bytes | None = None, id: UUID | None = None) -> int:
         """Append one event, guarded by everything read so far, and return its position.
 
-        Raises AppendConditionFailed; a runner then starts the command over.
+        It is stored at once, and stays if the command is refused or started over later: append everything
+        that a decision leads to together, with :meth:`append_events`. A ``RawEvent`` is taken as it is.
+
+        Raises AppendConditionFailed; a runner then starts the command over. Raises what
+        ``EventRegistry.encode`` raises for an event that could not be read again.
         """
-        return self._append([self._registry.encode(event, metadata, id)])
+        if not isinstance(event, RawEvent):
+            event = self._registry.encode(event, metadata, id)
+        elif metadata is not None or id is not None:
+            raise TypeError("a RawEvent has its own metadata and id: give them to RawEvent(...)")
+        return self._append([event])
 
     def append_events(self, events: Iterable[object]) -> int:
         """Append all events or none, guarded likewise, and return the position of the last one.
 
-        A ``RawEvent`` among them is taken as it is: ``registry.encode(event, metadata=...)`` makes one.
+        A ``RawEvent`` among them is taken as it is: ``ra.registry.encode(event, metadata=...)`` makes one.
         """
+        if isinstance(events, RawEvent) or not isinstance(events, Iterable) or type(events) in self._registry:
+            raise TypeError(
+                f"events must be a list of events, not {type(events).__name__}: use append_event for one"
+            )
         encode = self._registry.encode
         return self._append([event if isinstance(event, RawEvent) else encode(event) for event in events])
 
@@ -111,7 +129,9 @@ class ReadAppender:
 
     def fold_all(self, projections: Iterable[Projection[A]]) -> list[A]:
         """Return the states of any number of projections, in their order, as :meth:`fold` does."""
-        queried = [(projection, projection.query()) for projection in projections]
+        if isinstance(projections, Projection):
+            raise TypeError("fold_all() takes a list of projections: use fold() for one")
+        queried = [(projection, query_of(projection)) for projection in projections]
         plain = [(p, query) for p, query in queried if not isinstance(p, OnDemandProjection)]
         states = iter(fold(plain, self._read(union(query for _, query in plain))) if plain else ())
         return [

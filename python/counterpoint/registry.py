@@ -125,6 +125,10 @@ class EventRegistry:
 
         return add
 
+    def __contains__(self, cls: object) -> bool:
+        """Say whether events of this class can be encoded."""
+        return cls in self._by_class
+
     def lookup(self, type: str) -> type[Any]:
         """Return the class for a type name, current or former. Raises UnknownEventType."""
         registration = self._by_type.get(type)
@@ -188,8 +192,8 @@ class EventRegistry:
         registration = self._by_class.get(cls)
         if registration is None:
             raise TypeError(
-                f"{_where(cls)} is not registered in this EventRegistry, or a later class took its type name: "
-                "derive it from cp.Event or register it"
+                f"{_where(cls)} is not registered in this EventRegistry, or a later class took its type "
+                "name: derive it from cp.Event or register it"
             )
         encode = proven(cls, make_codec(cls))
         encoder = _Encoder(registration.names[0], encode, registration.tags or _tags_of(cls))

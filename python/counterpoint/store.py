@@ -16,7 +16,7 @@ from counterpoint.query import AppendCondition, Query
 if TYPE_CHECKING:
     from counterpoint.subscription import Subscription
 
-__all__ = ["Read", "Store"]
+__all__ = ["Read", "Store", "check_store"]
 
 
 class Read(Protocol):
@@ -124,3 +124,10 @@ class Store(Protocol):
     ) -> None:
         """Close the store."""
         ...
+
+
+def check_store(store: object) -> None:
+    """Refuse what is certainly no store, where it is given and not at its first use."""
+    if isinstance(store, type) or not hasattr(store, "read"):
+        what = f"the class {store.__qualname__}" if isinstance(store, type) else type(store).__name__
+        raise TypeError(f"store must be a Store, as from cp.open(...), not {what}")
