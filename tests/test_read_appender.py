@@ -227,7 +227,7 @@ def test_it_appends_a_raw_event_as_it_is(store: cp.EmbeddedStore, ra: cp.ReadApp
     assert [(e.metadata, e.id) for e in store.read()] == [(b"by me", ID)]
     for beside in ({"metadata": b"m"}, {"id": ID}):
         with pytest.raises(TypeError, match="its own metadata and id"):
-            ra.append_event(raw, **beside)  # type: ignore[arg-type]
+            ra.append_event(raw, **beside)
     assert store.head() == 1
 
 
