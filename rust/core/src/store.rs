@@ -209,8 +209,9 @@ impl Store {
     }
 
     /// Finishes the appends under way, wakes all waiters, makes everything durable and lets go of the directory.
-    /// Closing again does nothing.
+    /// Closing again does nothing but wait for that.
     pub fn close(&self) -> Result<(), StorageError> {
+        let mut lock = self.lock.lock();
         let Some(inner) = self.shared.0.write().take() else { return Ok(()) };
         let committer = &inner.committer;
         committer.close();
@@ -225,7 +226,7 @@ impl Store {
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
-        drop(self.lock.lock().take());
+        drop(lock.take());
         closed
     }
 }

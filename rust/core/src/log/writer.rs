@@ -14,6 +14,8 @@ use crate::storage::{Storage, StorageFile, TEMPORARY};
 
 /// The first segment is small, so that a small store is; each next one is twice as large, up to the store's limit.
 pub(crate) const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+/// The buffer of staged frames keeps at most this room once a large batch is written.
+const MAX_KEPT_BYTES: usize = 8 << 20;
 /// Room that is kept for the frame that ends a segment.
 const END_BYTES: u64 = frame::frame_length(0, 0, 0) as u64;
 
@@ -200,6 +202,7 @@ impl LogWriter {
         let offset = self.end.offset - self.staged.len() as u64;
         let written = self.segment.file.write_all_at(&self.staged, offset);
         self.staged.clear();
+        self.staged.shrink_to(MAX_KEPT_BYTES);
         written.map_err(StorageError::io("write", &self.segment.name()))?;
         Ok(true)
     }
