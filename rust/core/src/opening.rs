@@ -35,16 +35,63 @@ pub(crate) fn recover(
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
     firsts.sort_unstable();
     let mut index = Tail::default();
-    let (segment, end) = if firsts.is_empty() {
+    let Found { segment, end, unsynced, unused } = if firsts.is_empty() {
         begin(&names, maker, segments, max_segment_bytes)?
     } else {
-        // Whoever made the store may have died, or failed, between naming its first segment and this sync.
-        storage.sync_directory().map_err(StorageError::io("sync", "the store directory"))?;
         scan_all(storage, &firsts, segments, &mut index)?
     };
     let writer = LogWriter::resume(Arc::clone(maker), Arc::clone(segments), max_segment_bytes, segment, end);
-    let marks = Marks::rebuild(storage, writer.store(), &writer.reach())?;
+    let marks = Marks::map(storage, writer.store())?;
+    // Up to here a damaged log is as it was found.
+    marks.check(&writer.reach())?;
+    for tail in unsynced {
+        tail.rewrite()?;
+    }
+    if let Some(name) = unused {
+        storage.remove(&name).map_err(StorageError::io("remove", &name))?;
+    }
+    // Whoever made the store may have died, or failed, between naming its first segment and this sync.
+    storage.sync_directory().map_err(StorageError::io("sync", "the store directory"))?;
+    marks.rebuild(storage, writer.next_position() - 1)?;
     Ok(Opened { writer, index, marks })
+}
+
+/// The log as it was found, and what has to be written before it can be used.
+struct Found {
+    segment: Arc<Segment>,
+    end: End,
+    unsynced: Vec<UnsyncedTail>,
+    /// The file of a segment that never got a frame.
+    unused: Option<String>,
+}
+
+/// The end of a segment, from the first byte that no later frame calls durable.
+///
+/// The page cache may show bytes that the disk never got: after a failed sync their pages count as clean, and a
+/// further sync would succeed without writing them (I9). Written again, they are dirty again.
+struct UnsyncedTail {
+    segment: Arc<Segment>,
+    offset: u64,
+    /// Zeros where a batch was torn.
+    bytes: Vec<u8>,
+}
+
+impl UnsyncedTail {
+    fn find(segment: &Arc<Segment>, bytes: &[u8], end: &End) -> Option<Self> {
+        let place = |offset: u64| usize::try_from(offset).expect("offsets are inside the bytes read");
+        let offset = end.durable_end.min(end.offset).max(HEADER_BYTES as u64);
+        let to = if end.torn { bytes.len() } else { place(end.offset) };
+        let mut tail = bytes.get(place(offset)..to).filter(|tail| !tail.is_empty())?.to_vec();
+        let kept = place(end.offset - offset);
+        tail.get_mut(kept..).unwrap_or_default().fill(0);
+        Some(Self { segment: Arc::clone(segment), offset, bytes: tail })
+    }
+
+    fn rewrite(&self) -> Result<(), StorageError> {
+        let written = self.segment.file.write_all_at(&self.bytes, self.offset);
+        written.map_err(StorageError::io("rewrite", &self.segment.name()))?;
+        self.segment.sync()
+    }
 }
 
 fn begin(
@@ -52,7 +99,7 @@ fn begin(
     maker: &SegmentMaker,
     segments: &Segments,
     max_segment_bytes: u64,
-) -> Result<(Arc<Segment>, End), StorageError> {
+) -> Result<Found, StorageError> {
     // These are made after the first segment: a store that has them has had a log, and starting anew would hide its
     // loss.
     if let Some(file) = names.iter().find(|name| [MARKS_FILE, CURSORS_FILE].contains(&name.as_str())) {
@@ -67,7 +114,7 @@ fn begin(
     };
     let (segment, end) = maker.create(header)?;
     segments.push(Arc::clone(&segment));
-    Ok((segment, end))
+    Ok(Found { segment, end, unsynced: Vec::new(), unused: None })
 }
 
 fn scan_all(
@@ -75,7 +122,8 @@ fn scan_all(
     firsts: &[u64],
     segments: &Segments,
     index: &mut Tail,
-) -> Result<(Arc<Segment>, End), StorageError> {
+) -> Result<Found, StorageError> {
+    let mut unsynced = Vec::new();
     let mut start = Start { store: None, position: 1, previous: 0 };
     let mut recorded_at = 0;
     let mut bytes = Vec::new();
@@ -92,25 +140,22 @@ fn scan_all(
         if end.last == Some(Kind::End) {
             if number + 2 == firsts.len() {
                 // The last one is made before this one is synced: unless it has frames, the sync may never have been.
-                rewrite_tail(&segment, &bytes, &end)?;
+                unsynced.extend(UnsyncedTail::find(&segment, &bytes, &end));
             }
             start =
                 Start { store: Some(end.header.store), position: end.next_position, previous: end.previous };
             continue;
         }
-        rewrite_tail(&segment, &bytes, &end)?;
-        match firsts.get(number + 1..) {
-            None | Some([]) => {}
-            Some([next]) if is_unused(storage, *next)? => {
-                let name = segment::file_name(*next);
-                storage.remove(&name).map_err(StorageError::io("remove", &name))?;
-            }
+        let unused = match firsts.get(number + 1..) {
+            None | Some([]) => None,
+            Some([next]) if is_unused(storage, *next)? => Some(segment::file_name(*next)),
             Some(_) => {
                 let what = "the segment has not ended, but another one follows it";
                 return Err(segment.corrupt(end.offset, what));
             }
-        }
-        return Ok((segment, end));
+        };
+        unsynced.extend(UnsyncedTail::find(&segment, &bytes, &end));
+        return Ok(Found { segment, end, unsynced, unused });
     }
     let what = "the segment before it has ended, but this one is missing".to_owned();
     Err(StorageError::Corrupt(Corruption { file: segment::file_name(start.position), offset: 0, what }))
@@ -151,24 +196,6 @@ fn index_frame(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static str> 
         index.push(&event, Location::new(record.offset, record.length));
     }
     Ok(())
-}
-
-/// Writes the frames again that no later frame calls durable, drops what follows them, and syncs.
-///
-/// The page cache may show bytes that the disk never got: after a failed sync their pages count as clean, and a
-/// further sync would succeed without writing them (I9). Written again, they are dirty again.
-fn rewrite_tail(segment: &Segment, bytes: &[u8], end: &End) -> Result<(), StorageError> {
-    let place = |offset: u64| usize::try_from(offset).expect("offsets are inside the bytes read");
-    let from = end.durable_end.min(end.offset).max(HEADER_BYTES as u64);
-    let to = if end.torn { bytes.len() } else { place(end.offset) };
-    if place(from) >= to {
-        return Ok(());
-    }
-    let mut tail = bytes.get(place(from)..to).unwrap_or_default().to_vec();
-    let kept = place(end.offset - from);
-    tail.get_mut(kept..).unwrap_or_default().fill(0);
-    segment.file.write_all_at(&tail, from).map_err(StorageError::io("rewrite", &segment.name()))?;
-    segment.sync()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,9 +38,19 @@ fn last_segment(directory: &Path) -> (PathBuf, usize) {
     (path, used)
 }
 
+/// Opening says so, again and again, and leaves every byte of the log as it is.
 fn assert_damaged(directory: &Path) {
-    let opened = open(directory);
-    assert!(matches!(opened, Err(OpenError::Storage(StorageError::Corrupt(_)))), "{opened:?}");
+    let log = || {
+        let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.map(|path| (path.clone(), fs::read(path).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let before = log();
+    for _ in 0..2 {
+        let opened = open(directory);
+        assert!(matches!(opened, Err(OpenError::Storage(StorageError::Corrupt(_)))), "{opened:?}");
+        assert!(log() == before);
+    }
 }
 
 #[test]

@@ -44,27 +44,36 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Maps the page and rebuilds it for a log that recovery found to end at `reach`.
-    pub(crate) fn rebuild(storage: &dyn Storage, store: Uuid, reach: &Reach) -> Result<Self, StorageError> {
-        let failed = |error| StorageError::io("map", MARKS_FILE)(error);
-        let marks = Self { page: storage.shared_page(MARKS_FILE).map_err(failed)?, store };
-        let head = reach.position;
-        if let Some(durable) = marks.witnessed().filter(|durable| *durable > head) {
-            let what = format!("the log ends at position {head}, but it was durable up to {durable}");
-            return Err(reach.segment.corrupt(reach.end, what));
-        }
-        let boot = storage.boot_id().map_err(failed)?;
-        let (store_high, store_low) = store.as_u64_pair();
-        marks.set(Word::Magic, MAGIC);
-        marks.set(Word::StoreHigh, store_high);
-        marks.set(Word::StoreLow, store_low);
-        marks.set(Word::BootHigh, (boot >> 64) as u64);
-        marks.set(Word::BootLow, boot as u64);
-        marks.set(Word::Written, head);
-        marks.set_durable(head);
-        marks.set(Word::Poisoned, 0);
-        marks.word(Word::Epoch).fetch_add(1, Ordering::AcqRel);
-        Ok(marks)
+    /// Maps the page as it was left.
+    pub(crate) fn map(storage: &dyn Storage, store: Uuid) -> Result<Self, StorageError> {
+        let page = storage.shared_page(MARKS_FILE).map_err(StorageError::io("map", MARKS_FILE))?;
+        Ok(Self { page, store })
+    }
+
+    /// Refuses a log that ends before what the page knows to be durable.
+    pub(crate) fn check(&self, found: &Reach) -> Result<(), StorageError> {
+        let Some(durable) = self.witnessed().filter(|durable| *durable > found.position) else {
+            return Ok(());
+        };
+        let head = found.position;
+        let what = format!("the log ends at position {head}, but it was durable up to {durable}");
+        Err(found.segment.corrupt(found.end, what))
+    }
+
+    /// Makes the page that of a log which is durable up to `head`.
+    pub(crate) fn rebuild(&self, storage: &dyn Storage, head: u64) -> Result<(), StorageError> {
+        let boot = storage.boot_id().map_err(StorageError::io("identify the boot for", MARKS_FILE))?;
+        let (store_high, store_low) = self.store.as_u64_pair();
+        self.set(Word::Magic, MAGIC);
+        self.set(Word::StoreHigh, store_high);
+        self.set(Word::StoreLow, store_low);
+        self.set(Word::BootHigh, (boot >> 64) as u64);
+        self.set(Word::BootLow, boot as u64);
+        self.set(Word::Written, head);
+        self.set_durable(head);
+        self.set(Word::Poisoned, 0);
+        self.word(Word::Epoch).fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     /// The last position written to the log: what conditions are checked against.
