@@ -49,8 +49,11 @@ def test_leaving_the_context_closes_the_store_also_on_an_error(
         store.head()
 
 
-def test_an_open_iterator_of_a_closed_store_ends_or_says_so(store: cp.EmbeddedStore) -> None:
-    store.append([Draft("A", data=bytes(100)).raw()] * 5000)
+@pytest.mark.parametrize("count", [2, 5000])
+def test_an_open_iterator_of_a_closed_store_says_so_at_the_next_event(
+    store: cp.EmbeddedStore, count: int
+) -> None:
+    store.append([Draft("A", data=bytes(100)).raw()] * count)
     events, subscription = iter(store.read()), store.subscribe()
     assert next(events) == next(iter(subscription))
     store.close()
@@ -65,3 +68,11 @@ def test_an_open_iterator_of_a_closed_store_ends_or_says_so(store: cp.EmbeddedSt
 
     with pytest.raises(cp.StoreClosed):
         asyncio.run(follow())
+
+
+def test_an_iterator_that_was_at_its_end_stays_there_when_the_store_closes(store: cp.EmbeddedStore) -> None:
+    store.append([Draft("A").raw()])
+    events = iter(store.read())
+    assert len(list(events)) == 1
+    store.close()
+    assert list(events) == []

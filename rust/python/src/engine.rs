@@ -195,10 +195,10 @@ impl Engine {
 
     /// Close the store. Closing again does nothing, nor does closing what a parent process opened.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        match self.handle.store() {
-            Ok(store) => py.detach(|| store.close()).map_err(errors::storage),
-            Err(_) => Ok(()),
+        if self.handle.is_inherited() {
+            return Ok(());
         }
+        py.detach(|| self.handle.close()).map_err(errors::storage)
     }
 
     /// Whether the store can no longer be used in this process.

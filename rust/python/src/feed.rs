@@ -52,12 +52,16 @@ impl<S: Source> Feed<S> {
 
     /// The next event; `None` if there is none now.
     pub fn next(&self, py: Python<'_>) -> PyResult<Option<SequencedEvent>> {
-        self.handle.check_process()?;
         loop {
             {
                 let mut ready = self.ready.lock();
                 let event = ready.events.next();
-                if event.is_some() || ready.over {
+                // An iterator that is at its end stays there; one that is not ends with its store.
+                if event.is_none() && ready.over {
+                    return Ok(None);
+                }
+                self.handle.check_open()?;
+                if event.is_some() {
                     return Ok(event);
                 }
             }

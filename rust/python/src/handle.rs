@@ -1,8 +1,9 @@
 //! One open store as the Python objects share it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use counterpoint::Store;
+use counterpoint::{StorageError, Store};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -12,11 +13,13 @@ use crate::fork;
 pub struct Handle {
     store: Arc<Store>,
     generation: u64,
+    /// Known here too, since the store's own answer costs more than an event does.
+    closed: AtomicBool,
 }
 
 impl Handle {
     pub fn new(store: Store) -> Self {
-        Self { store: Arc::new(store), generation: fork::generation() }
+        Self { store: Arc::new(store), generation: fork::generation(), closed: AtomicBool::new(false) }
     }
 
     /// The store, unless it belongs to a parent process.
@@ -25,7 +28,19 @@ impl Handle {
         Ok(&self.store)
     }
 
-    /// Refuses what cannot work in a forked child. Cheap enough for every event.
+    /// Closes the store.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.closed.store(true, Ordering::Release);
+        self.store.close()
+    }
+
+    /// Refuses to go on with a store that is closed or of a parent process. Cheap enough for every event.
+    pub fn check_open(&self) -> PyResult<()> {
+        self.check_process()?;
+        if self.closed.load(Ordering::Acquire) { Err(errors::closed()) } else { Ok(()) }
+    }
+
+    /// Refuses what cannot work in a forked child.
     pub fn check_process(&self) -> PyResult<()> {
         if self.is_inherited() { Err(errors::inherited()) } else { Ok(()) }
     }
