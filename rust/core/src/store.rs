@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -102,8 +101,6 @@ pub(crate) struct Inner {
     pub(crate) segments: Arc<Segments>,
     pub(crate) seed: StoreSeed,
     cursors: Cursors,
-    /// Tells those who wait for the head that it will not move any more.
-    closing: AtomicBool,
 }
 
 impl Store {
@@ -138,13 +135,7 @@ impl Store {
         ));
         let housekeeper = housekeeping::start(Arc::clone(&committer), maker, options.durability)
             .map_err(StorageError::io("start a thread for", "the store"))?;
-        let inner = Inner {
-            committer,
-            segments,
-            seed,
-            cursors: Cursors::new(storage),
-            closing: AtomicBool::new(false),
-        };
+        let inner = Inner { committer, segments, seed, cursors: Cursors::new(storage) };
         Ok(Self {
             shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
             housekeeper: Mutex::new(Some(housekeeper)),
@@ -176,7 +167,7 @@ impl Store {
     /// Waits until the head is past `after`, at most for `timeout`. Returns the head.
     pub fn wait(&self, after: u64, timeout: Duration) -> Result<u64, ReadError> {
         let inner = self.shared.open()?;
-        inner.committer.syncer.wait(after, timeout, || inner.closing.load(Ordering::Acquire));
+        inner.committer.syncer.wait(after, timeout, || self.is_closed());
         self.head()
     }
 
@@ -215,7 +206,6 @@ impl Store {
         let Some(inner) = self.shared.0.write().take() else { return Ok(()) };
         let committer = &inner.committer;
         committer.close();
-        inner.closing.store(true, Ordering::Release);
         committer.syncer.head_moves();
         committer.work.stop();
         if let Some(housekeeper) = self.housekeeper.lock().take() {
