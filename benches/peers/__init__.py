@@ -72,13 +72,13 @@ class OpenStore(Protocol):
 
     def __enter__(self) -> Self:
         """Return the store, to be closed at the end of the block."""
-        ...
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it cleanly."""
-        ...
+        self.close()
 
 
 class Peer(Protocol):

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import counterpoint as cp
 
 from benches import workload
+from benches.peers import OpenStore
 from benches.workload import Event, order_tag
 
 
@@ -44,7 +44,7 @@ class ReserveItem(cp.Command):
         return ra.append_event(ItemReserved(self.order, last.customer, last.note))
 
 
-class OpenCounterpoint:
+class OpenCounterpoint(OpenStore):
     """One open store."""
 
     def __init__(self, path: Path) -> None:
@@ -106,16 +106,6 @@ class OpenCounterpoint:
     def close(self) -> None:
         """Close it cleanly."""
         self._store.close()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 class Counterpoint:

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
+from benches.peers import OpenStore
 from benches.workload import TYPE, Event, order_tag
 
 SETTINGS = """
@@ -61,7 +61,7 @@ class Conflict(Exception):  # noqa: N818  an outcome
     """The condition of an append failed."""
 
 
-class OpenSqlite:
+class OpenSqlite(OpenStore):
     """One open database, with a connection for each thread that uses it."""
 
     def __init__(self, path: Path) -> None:
@@ -192,16 +192,6 @@ class OpenSqlite:
             connection.close()
         self._connections.clear()
         self._local = threading.local()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
 
 def _integer(connection: sqlite3.Connection, statement: str) -> int:
