@@ -1,6 +1,6 @@
 """Wrong arguments of every public function: a `TypeError` or `ValueError`, and the store is unharmed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -27,9 +27,9 @@ def one(store: cp.EmbeddedStore) -> Iterator[cp.EmbeddedStore]:
     assert [e.position for e in store.read(A)] == [1, 2]
 
 
-@pytest.mark.parametrize("wrong", NOT_INT)
-def test_a_position_is_an_int_and_nothing_like_one(one: cp.EmbeddedStore, wrong: Any) -> None:
-    for call in (
+def calls_with_position(one: cp.EmbeddedStore, wrong: Any) -> list[Callable[[], object]]:
+    """Every way to give a position."""
+    return [
         lambda: one.read(after=wrong),
         lambda: one.read(until=wrong),
         lambda: one.subscribe(after=wrong),
@@ -40,25 +40,19 @@ def test_a_position_is_an_int_and_nothing_like_one(one: cp.EmbeddedStore, wrong:
         lambda: one.append(
             [Draft("B").raw()], cp.AppendCondition(cp.Query().add_item(types=["B"]), after=wrong)
         ),
-    ):
+    ]
+
+
+@pytest.mark.parametrize("wrong", NOT_INT)
+def test_a_position_is_an_int_and_nothing_like_one(one: cp.EmbeddedStore, wrong: Any) -> None:
+    for call in calls_with_position(one, wrong):
         with pytest.raises(TypeError):
             call()
 
 
 @pytest.mark.parametrize("wrong", [-1, -(2**63), -(2**64), -(2**100)])
 def test_a_position_is_not_negative(one: cp.EmbeddedStore, wrong: int) -> None:
-    for call in (
-        lambda: one.read(after=wrong),
-        lambda: one.read(until=wrong),
-        lambda: one.subscribe(after=wrong),
-        lambda: one.wait(wrong, timeout=0),
-        lambda: one.set_cursor("c", wrong),
-        lambda: one.set_cursor("c", 0, expected=wrong),
-        lambda: cp.Query.all().after(wrong),
-        lambda: one.append(
-            [Draft("B").raw()], cp.AppendCondition(cp.Query().add_item(types=["B"]), after=wrong)
-        ),
-    ):
+    for call in calls_with_position(one, wrong):
         with pytest.raises(ValueError, match=str(wrong)):
             call()
 
