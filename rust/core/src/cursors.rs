@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::bytes::{Decoder, length32, put_short_text};
 use crate::error::{Corruption, ReadError, StorageError};
 use crate::limits::{self, MAX_CURSORS, MAX_TEXT_BYTES};
+use crate::processes::SharedLock;
 use crate::storage::{self, Storage};
 
 /// Name of the file that holds the cursors.
@@ -27,60 +28,48 @@ const MAX_FILE_BYTES: usize = 20 + MAX_CURSORS * (1 + MAX_TEXT_BYTES + 8);
 #[derive(Debug)]
 pub(crate) struct Cursors {
     storage: Arc<dyn Storage>,
-    positions: Mutex<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Until somebody asks, so that a damaged file is in nobody's way who does not use cursors.
-    NotLoaded,
-    Loaded(Positions),
-    Closed,
+    /// Held, among all processes, from reading the file until it is replaced.
+    lock: SharedLock,
+    closed: RwLock<bool>,
 }
 
 type Positions = BTreeMap<String, u64>;
 
 impl Cursors {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, positions: Mutex::new(State::NotLoaded) }
+    pub(crate) fn new(storage: Arc<dyn Storage>, lock: SharedLock) -> Self {
+        Self { storage, lock, closed: RwLock::new(false) }
     }
 
     /// The cursor's position, 0 if it was never set.
     pub(crate) fn get(&self, name: &str) -> Result<u64, ReadError> {
         limits::text("cursor name", name)?;
-        Ok(self.loaded(&mut self.positions.lock())?.get(name).copied().unwrap_or_default())
+        let _open = self.open()?;
+        Ok(load(&*self.storage)?.get(name).copied().unwrap_or_default())
     }
 
     /// Moves the cursor if it stands where `expected` says; durable on return. `false` if it stands elsewhere.
     pub(crate) fn set(&self, name: &str, position: u64, expected: Option<u64>) -> Result<bool, ReadError> {
         limits::text("cursor name", name)?;
-        let mut positions = self.positions.lock();
-        let current = self.loaded(&mut positions)?;
-        if expected.is_some_and(|expected| expected != current.get(name).copied().unwrap_or_default()) {
+        let _open = self.open()?;
+        let _held = self.lock.hold()?;
+        let mut positions = load(&*self.storage)?;
+        if expected.is_some_and(|expected| expected != positions.get(name).copied().unwrap_or_default()) {
             return Ok(false);
         }
-        let mut changed = current.clone();
-        changed.insert(name.to_owned(), position);
-        limits::at_most("cursors of a store", changed.len(), MAX_CURSORS)?;
-        storage::replace(&*self.storage, CURSORS_FILE, &encode(&changed))
+        positions.insert(name.to_owned(), position);
+        limits::at_most("cursors of a store", positions.len(), MAX_CURSORS)?;
+        storage::replace(&*self.storage, CURSORS_FILE, &encode(&positions))
             .map_err(StorageError::io("replace", CURSORS_FILE))?;
-        *positions = State::Loaded(changed);
         Ok(true)
     }
 
     /// Refuses what comes now and returns once what is under way is done: after that the file may be another handle's.
     pub(crate) fn close(&self) {
-        *self.positions.lock() = State::Closed;
+        *self.closed.write() = true;
     }
 
-    fn loaded<'a>(&self, state: &'a mut State) -> Result<&'a Positions, ReadError> {
-        if let State::NotLoaded = state {
-            *state = State::Loaded(load(&*self.storage)?);
-        }
-        match state {
-            State::Loaded(positions) => Ok(positions),
-            State::NotLoaded | State::Closed => Err(ReadError::Closed),
-        }
+    fn open(&self) -> Result<RwLockReadGuard<'_, bool>, ReadError> {
+        Some(self.closed.read()).filter(|closed| !**closed).ok_or(ReadError::Closed)
     }
 }
 

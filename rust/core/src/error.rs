@@ -56,11 +56,13 @@ pub enum OpenError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// Another process, or another handle in this one, has the store open.
-    #[error("the store is open in {}", holder(*pid))]
+    /// Another handle, in this process or another, has the store open, and one of the two wants it for itself.
+    #[error("{}", locked(*pid, *wants_alone))]
     Locked {
-        /// The holder's process id, if it could be read.
+        /// The process that has the store for itself, if it is known.
         pid: Option<u32>,
+        /// Whether it is this handle that wants the store for itself.
+        wants_alone: bool,
     },
     /// An option is out of range.
     #[error("{0}")]
@@ -101,11 +103,14 @@ pub enum ReadError {
     Storage(#[from] StorageError),
 }
 
-fn holder(pid: Option<u32>) -> String {
+fn locked(pid: Option<u32>, wants_alone: bool) -> String {
     match pid {
-        Some(pid) if pid == std::process::id() => format!("this process ({pid}) already: share that handle"),
-        Some(pid) => format!("process {pid}"),
-        None => "another process".to_owned(),
+        Some(pid) if pid == std::process::id() => {
+            format!("the store is open exclusively in this process ({pid}) already: share that handle")
+        }
+        Some(pid) => format!("the store is open exclusively in process {pid}"),
+        None if wants_alone => "the store is open elsewhere, so it cannot be opened exclusively".to_owned(),
+        None => "the store is open exclusively in another process".to_owned(),
     }
 }
 

@@ -86,7 +86,7 @@ enum Task {
 /// Starts the thread. It ends when told to stop.
 pub(crate) fn start(
     committer: Arc<Committer>,
-    maker: Arc<SegmentMaker>,
+    maker: SegmentMaker,
     durability: Durability,
 ) -> std::io::Result<JoinHandle<()>> {
     let keep_house = move || keep_house(&committer, &maker, durability);
@@ -102,8 +102,7 @@ fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durabilit
     let (mut seen, mut idle) = (0, Duration::ZERO);
     loop {
         match work.next(pause) {
-            // What is left over is removed when the store is opened again.
-            Task::Stop => return drop(maker.discard()),
+            Task::Stop => return,
             // A failure here is not one of an append: the rollover tries again and reports what it finds.
             Task::Prepare(capacity) => drop(maker.prepare(capacity)),
             Task::LookAround => {
@@ -112,7 +111,7 @@ fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durabilit
                 seen = writes;
                 // A failed sync poisons the store, which is how the next append learns of it.
                 if let Durability::Os { .. } = durability {
-                    drop(committer.syncer.make_durable(committer.syncer.marks.written()));
+                    drop(committer.syncer.sync_now());
                 }
                 if idle >= IDLE {
                     work.awake.store(false, Ordering::Release);

@@ -38,6 +38,7 @@ mod error;
 mod event;
 mod housekeeping;
 mod index;
+mod indexing;
 mod limits;
 pub mod log;
 mod opening;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::cursors::CURSORS_FILE;
 use crate::error::{Corruption, StorageError};
-use crate::event::EventView;
-use crate::index::{Location, Tail};
-use crate::log::frame::{Frame, Kind};
+use crate::index::Tail;
+use crate::indexing;
+use crate::log::frame::Kind;
 use crate::log::recovery::{self, End, Start};
 use crate::log::segment::{self, HEADER_BYTES, MAX_CAPACITY, SegmentHeader};
-use crate::log::{FIRST_SEGMENT_BYTES, LogWriter, Segment, SegmentMaker, Segments, prepared_name};
+use crate::log::{FIRST_SEGMENT_BYTES, LogWriter, Segment, SegmentMaker, Segments, is_prepared};
 use crate::processes::{MARKS_FILE, Marks};
 use crate::storage::{Storage, TEMPORARY};
 
@@ -20,28 +20,50 @@ pub(crate) struct Opened {
     pub(crate) marks: Marks,
 }
 
-/// Recovers the log, or makes the first segment of a new store. The caller holds the lock.
-pub(crate) fn recover(
-    storage: &dyn Storage,
-    maker: &Arc<SegmentMaker>,
+/// Opens the log of a store that others have open: it is read as far as they have written it.
+pub(crate) fn join(
+    storage: &Arc<dyn Storage>,
     segments: &Arc<Segments>,
     max_segment_bytes: u64,
+    lock_ids: &[u64],
+) -> Result<Opened, StorageError> {
+    let segment = segments.get(1)?;
+    let (header, checksum) = segment.header()?;
+    segments.push(Arc::clone(&segment));
+    let marks = Marks::map(&**storage, header.store)?;
+    marks.join(lock_ids)?;
+    let maker = SegmentMaker::new(Arc::clone(storage));
+    let end = End::of_empty(header, checksum);
+    let mut writer = LogWriter::resume(maker, Arc::clone(segments), max_segment_bytes, segment, end);
+    let mut index = Tail::default();
+    writer.catch_up(marks.written(), |frame, _| indexing::add(&mut index, frame))?;
+    Ok(Opened { writer, index, marks })
+}
+
+/// Recovers the log, or makes the first segment of a new store. For the first member.
+pub(crate) fn recover(
+    storage: &Arc<dyn Storage>,
+    segments: &Arc<Segments>,
+    max_segment_bytes: u64,
+    lock_ids: &[u64],
+    exclusive: bool,
 ) -> Result<Opened, StorageError> {
     let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
-    let ours = [prepared_name(), format!("{CURSORS_FILE}{TEMPORARY}")];
-    for name in names.iter().filter(|name| ours.contains(name)) {
+    let cursors = format!("{CURSORS_FILE}{TEMPORARY}");
+    for name in names.iter().filter(|name| is_prepared(name) || **name == cursors) {
         storage.remove(name).map_err(StorageError::io("remove", name))?;
     }
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
     firsts.sort_unstable();
+    let maker = SegmentMaker::new(Arc::clone(storage));
     let mut index = Tail::default();
     let Found { segment, end, unsynced, unused } = if firsts.is_empty() {
-        begin(&names, maker, segments, max_segment_bytes)?
+        begin(&names, &maker, segments, max_segment_bytes)?
     } else {
-        scan_all(storage, &firsts, segments, &mut index)?
+        scan_all(&**storage, &firsts, segments, &mut index)?
     };
-    let writer = LogWriter::resume(Arc::clone(maker), Arc::clone(segments), max_segment_bytes, segment, end);
-    let marks = Marks::map(storage, writer.store())?;
+    let writer = LogWriter::resume(maker, Arc::clone(segments), max_segment_bytes, segment, end);
+    let marks = Marks::map(&**storage, writer.store())?;
     // Up to here a damaged log is as it was found.
     marks.check(&writer.reach())?;
     for tail in unsynced {
@@ -52,7 +74,7 @@ pub(crate) fn recover(
     }
     // Whoever made the store may have died, or failed, between naming its first segment and this sync.
     storage.sync_directory().map_err(StorageError::io("sync", "the store directory"))?;
-    marks.rebuild(storage, writer.next_position() - 1)?;
+    marks.rebuild(&**storage, writer.reach(), lock_ids, exclusive)?;
     Ok(Opened { writer, index, marks })
 }
 
@@ -112,7 +134,7 @@ fn begin(
         capacity: FIRST_SEGMENT_BYTES.min(max_segment_bytes),
         previous: 0,
     };
-    let (segment, end) = maker.create(header)?;
+    let (segment, end) = maker.create(header, header.capacity)?;
     segments.push(Arc::clone(&segment));
     Ok(Found { segment, end, unsynced: Vec::new(), unused: None })
 }
@@ -133,7 +155,8 @@ fn scan_all(
             let what = format!("the segment that begins at {} is missing", start.position);
             return Err(segment.corrupt(0, what));
         }
-        let mut end = recovery::scan(&segment.name(), &bytes, start, |frame| index_frame(index, &frame))?;
+        let mut end =
+            recovery::scan(&segment.name(), &bytes, start, |frame, _| indexing::add(index, &frame))?;
         recorded_at = end.recorded_at.max(recorded_at);
         end.recorded_at = recorded_at;
         segments.push(Arc::clone(&segment));
@@ -184,18 +207,6 @@ fn read_segment(
     bytes.resize(usize::try_from(length).expect("checked against MAX_CAPACITY"), 0);
     segment.read(bytes, 0)?;
     Ok(segment)
-}
-
-fn index_frame(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static str> {
-    if frame.guards().is_none() {
-        return Err("the frame's conditions are malformed");
-    }
-    for record in frame.records() {
-        let record = record.ok_or("a record does not match its checksum")?;
-        let event = EventView::decode(record.event).ok_or("an event is malformed")?;
-        index.push(&event, Location::new(record.offset, record.length));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -49,7 +49,9 @@ impl Read {
         if options.limit == Some(0) {
             return Err(InvalidInput::ZeroLimit.into());
         }
-        let head = store.open()?.head();
+        let inner = store.open()?;
+        let head = inner.head();
+        inner.committer.index_up_to(head)?;
         Ok(Self { store, query, options, head })
     }
 
@@ -157,8 +159,9 @@ impl Chunks {
         events: &mut Vec<SequencedEvent>,
     ) -> Result<&'a [Found], StorageError> {
         let Some((first, _)) = found.first() else { return Ok(&[]) };
-        let (segment, next) =
+        let (start, next) =
             store.segments.holding(*first).expect("every position in the index is in a segment");
+        let segment = store.segments.get(start)?;
         let (mut start, mut end, mut count) = (u64::MAX, 0, 0);
         for (position, location) in found {
             let outside = *position < segment.first_position || next.is_some_and(|next| *position >= next);

@@ -15,10 +15,10 @@ use crate::event::Event;
 use crate::housekeeping::{self, Work};
 use crate::log::{SegmentMaker, Segments, StoreSeed, segment};
 use crate::opening;
-use crate::processes;
+use crate::processes::{Locks, Member};
 use crate::query::Query;
 use crate::read::{Read, ReadOptions};
-use crate::storage::{Disk, Lock, Memory, Storage};
+use crate::storage::{Disk, Memory, Storage};
 use crate::subscribe::Subscription;
 
 /// Smallest and largest value of [`Options::segment_bytes`].
@@ -47,6 +47,8 @@ pub struct Options {
     /// The length at which a log segment is full. The first segments are smaller; a larger batch gets a segment of
     /// its own.
     pub segment_bytes: u64,
+    /// Whether no other handle, in this process or another, may have the store open at the same time.
+    pub exclusive: bool,
 }
 
 impl Options {
@@ -62,7 +64,12 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { durability: Durability::Fsync, record_conditions: true, segment_bytes: 64 << 20 }
+        Self {
+            durability: Durability::Fsync,
+            record_conditions: true,
+            segment_bytes: 64 << 20,
+            exclusive: false,
+        }
     }
 }
 
@@ -86,7 +93,8 @@ pub struct Stats {
 pub struct Store {
     shared: Arc<Shared>,
     housekeeper: Mutex<Option<JoinHandle<()>>>,
-    lock: Mutex<Option<Box<dyn Lock>>>,
+    member: Mutex<Option<Member>>,
+    storage: Arc<dyn Storage>,
 }
 
 /// What reads and subscriptions share with the store: the open store, until it is closed. Whatever works on it holds
@@ -120,26 +128,36 @@ impl Store {
     /// Opens the store in any storage.
     pub fn open_in(storage: Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
         options.check()?;
-        let lock = processes::acquire(&*storage)?;
-        let segments = Arc::new(Segments::default());
-        let maker = Arc::new(SegmentMaker::new(Arc::clone(&storage)));
-        let opened = opening::recover(&*storage, &maker, &segments, options.segment_bytes)?;
+        let member = Member::new(&*storage, options.exclusive)?;
+        let locks = Locks::open(&*storage, &member)?;
+        let entry = member.enter(&*storage)?;
+        let segments = Arc::new(Segments::new(Arc::clone(&storage)));
+        let opened = if entry.is_first {
+            opening::recover(&storage, &segments, options.segment_bytes, &locks.ids, options.exclusive)?
+        } else {
+            opening::join(&storage, &segments, options.segment_bytes, &locks.ids)?
+        };
+        entry.complete()?;
         let seed = StoreSeed::new(opened.writer.store());
-        let syncer = Syncer::new(opened.marks, opened.writer.reach(), options.durability);
+        let syncer = Syncer::new(opened.marks, locks.sync, Arc::clone(&segments), options.durability);
         let committer = Arc::new(Committer::new(
+            locks.append,
             opened.writer,
             opened.index,
             syncer,
             options.record_conditions,
             Arc::new(Work::default()),
         ));
+        let maker = SegmentMaker::new(Arc::clone(&storage));
         let housekeeper = housekeeping::start(Arc::clone(&committer), maker, options.durability)
             .map_err(StorageError::io("start a thread for", "the store"))?;
-        let inner = Inner { committer, segments, seed, cursors: Cursors::new(storage) };
+        let cursors = Cursors::new(Arc::clone(&storage), locks.cursors);
+        let inner = Inner { committer, segments, seed, cursors };
         Ok(Self {
             shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
             housekeeper: Mutex::new(Some(housekeeper)),
-            lock: Mutex::new(Some(lock)),
+            member: Mutex::new(Some(member)),
+            storage,
         })
     }
 
@@ -202,11 +220,11 @@ impl Store {
     /// Finishes the appends under way, wakes all waiters, makes everything durable and lets go of the directory.
     /// Closing again does nothing but wait for that.
     pub fn close(&self) -> Result<(), StorageError> {
-        let mut lock = self.lock.lock();
+        let mut member = self.member.lock();
         let Some(inner) = self.shared.0.write().take() else { return Ok(()) };
         let committer = &inner.committer;
         committer.close();
-        committer.syncer.head_moves();
+        committer.syncer.marks.ring();
         committer.work.stop();
         if let Some(housekeeper) = self.housekeeper.lock().take() {
             // What it could have failed at is done again here.
@@ -216,8 +234,10 @@ impl Store {
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
-        drop(lock.take());
-        closed
+        let Some(member) = member.take() else { return closed };
+        // A prepared file that stays is removed when the store is opened again.
+        let left = member.leave(|| drop(SegmentMaker::new(Arc::clone(&self.storage)).discard()));
+        closed.and(left)
     }
 }
 

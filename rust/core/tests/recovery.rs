@@ -36,12 +36,12 @@ fn segment_bytes(directory: &Path) -> Vec<u8> {
 }
 
 fn recover(bytes: &[u8]) -> Result<End, Corruption> {
-    scan(NAME, bytes, START, |_| Ok(()))
+    scan(NAME, bytes, START, |_, _| Ok(()))
 }
 
 fn frames(bytes: &[u8]) -> Vec<(u64, Kind)> {
     let mut frames = Vec::new();
-    let visit = |frame: Frame<'_>| {
+    let visit = |frame: Frame<'_>, _: &End| {
         frames.push((frame.offset, frame.header.kind));
         Ok(())
     };
@@ -138,7 +138,7 @@ fn a_segment_of_another_place_in_the_log_is_refused() {
         Start { store: Some(uuid::Uuid::nil()), ..START },
     ];
     for start in wrong {
-        assert!(scan(NAME, &bytes, start, |_| Ok(())).is_err());
+        assert!(scan(NAME, &bytes, start, |_, _| Ok(())).is_err());
     }
 }
 
@@ -226,7 +226,7 @@ fn conditions_are_not_kept_where_they_are_not_wanted() {
     let options = Options { record_conditions: false, ..Options::default() };
     let store = Store::open(directory.path(), options).unwrap();
     store.append(vec![event("A", &[])], vec![condition(query(&["A"], &[]), 0)]).unwrap();
-    let visit = |frame: Frame<'_>| {
+    let visit = |frame: Frame<'_>, _: &End| {
         assert_eq!(frame.guards().unwrap(), []);
         Ok(())
     };

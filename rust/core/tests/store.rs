@@ -169,13 +169,19 @@ fn waiting_ends_with_an_append_a_timeout_or_the_store() {
 }
 
 #[test]
-fn a_second_handle_is_told_who_holds_the_store() {
+fn an_exclusive_handle_is_the_only_one() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Options::default()).unwrap();
-    let second = Store::open(directory.path(), Options::default());
-    assert!(matches!(second, Err(OpenError::Locked { pid: Some(pid) }) if pid == std::process::id()));
+    let exclusive = Options { exclusive: true, ..Options::default() };
+    let store = Store::open(directory.path(), exclusive).unwrap();
+    for options in [exclusive, Options::default()] {
+        let second = Store::open(directory.path(), options);
+        assert!(matches!(second, Err(OpenError::Locked { pid: Some(pid), .. }) if pid == std::process::id()));
+    }
     store.close().unwrap();
-    Store::open(directory.path(), Options::default()).unwrap();
+    let store = Store::open(directory.path(), Options::default()).unwrap();
+    let second = Store::open(directory.path(), exclusive);
+    assert!(matches!(second, Err(OpenError::Locked { pid: None, wants_alone: true })));
+    assert_eq!(store.append(vec![event("A", &[])], vec![]).unwrap(), 1);
 }
 
 #[test]
@@ -187,11 +193,10 @@ fn a_closed_store_leaves_only_its_own_files() {
     }
     store.close().unwrap();
     let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    let others: Vec<_> = names.filter(|name| !name.to_str().unwrap().ends_with(".log")).collect();
-    assert!(
-        others.len() == 2 && others.contains(&"lock".into()) && others.contains(&"marks".into()),
-        "{others:?}"
-    );
+    let mut others: Vec<_> =
+        names.map(|name| name.into_string().unwrap()).filter(|name| !name.ends_with(".log")).collect();
+    others.sort();
+    assert_eq!(others, ["append.lock", "cursors.lock", "marks", "members.lock", "sync.lock"]);
 }
 
 #[test]
@@ -200,9 +205,12 @@ fn a_path_that_cannot_be_used_is_an_error_about_the_path() {
     let file = directory.path().join("file");
     std::fs::write(&file, "not a store").unwrap();
     assert!(matches!(Store::open(&file, Options::default()), Err(OpenError::Path { .. })));
-    std::fs::create_dir(directory.path().join("lock")).unwrap();
+    std::fs::create_dir(directory.path().join("append.lock")).unwrap();
     let opened = Store::open(directory.path(), Options::default());
-    assert!(matches!(&opened, Err(OpenError::Path { path, .. }) if path.ends_with("lock")), "{opened:?}");
+    assert!(
+        matches!(&opened, Err(OpenError::Path { path, .. }) if path.ends_with("append.lock")),
+        "{opened:?}"
+    );
     let undersized = Options { segment_bytes: 1, ..Options::default() };
     let made = directory.path().join("made");
     assert!(matches!(Store::open(&made, undersized), Err(OpenError::InvalidOption(_))));
@@ -306,18 +314,19 @@ fn ends_with_a_seal(directory: &Path) -> bool {
     let name = "00000000000000000001.log";
     let bytes = std::fs::read(directory.join(name)).unwrap();
     let start = Start { store: None, position: 1, previous: 0 };
-    scan(name, &bytes, start, |_| Ok(())).is_ok_and(|end| end.last == Some(Kind::Seal))
+    scan(name, &bytes, start, |_, _| Ok(())).is_ok_and(|end| end.last == Some(Kind::Seal))
 }
 
 #[test]
 fn opening_removes_only_its_own_temporary_files() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    for name in ["next.tmp", "cursors.tmp", "letter.tmp"] {
+    for name in ["next.ready", "next-0.tmp", "cursors.tmp", "letter.tmp"] {
         std::fs::write(path(name), "unfinished").unwrap();
     }
     let _store = Store::open(directory.path(), small()).unwrap();
-    assert!(!path("next.tmp").exists() && !path("cursors.tmp").exists() && path("letter.tmp").exists());
+    assert!(["next.ready", "next-0.tmp", "cursors.tmp"].iter().all(|name| !path(name).exists()));
+    assert!(path("letter.tmp").exists());
 }
 
 #[test]
@@ -395,7 +404,7 @@ fn a_prepared_segment_that_is_too_small_for_a_batch_is_not_used() {
     let store = Store::open(directory.path(), small()).unwrap();
     let event = |bytes| vec![Event::new::<&str>("A", &[], &vec![7; bytes], None, None).unwrap()];
     store.append(event(2100), vec![]).unwrap();
-    let prepared = directory.path().join("next.tmp");
+    let prepared = directory.path().join("next.ready");
     while !std::fs::metadata(&prepared).is_ok_and(|found| found.len() == 4096) {
         std::thread::yield_now();
     }

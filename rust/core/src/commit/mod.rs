@@ -20,16 +20,22 @@ use crate::error::{AppendError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::Work;
 use crate::index::{Location, Tail};
+use crate::indexing;
 use crate::limits::{self, InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use crate::log::{LogWriter, Reach};
+use crate::processes::SharedLock;
 
 /// Decides and writes appends, and sees to their being durable.
+///
+/// Locks are taken in this order: append, writer, index.
 #[derive(Debug)]
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     /// Signalled when nobody leads any more.
     unled: Condvar,
-    /// The leader's. The housekeeper seals between two groups.
+    /// Whoever appends holds it, among all processes, from catching up with the log until the written mark has moved.
+    append: SharedLock,
+    /// The end of the log as far as this handle has read it. Whoever moves it brings the index along.
     writer: Mutex<LogWriter>,
     pub(crate) index: RwLock<Tail>,
     pub(crate) syncer: Syncer,
@@ -47,6 +53,7 @@ struct Decided {
 
 impl Committer {
     pub(crate) fn new(
+        append: SharedLock,
         writer: LogWriter,
         index: Tail,
         syncer: Syncer,
@@ -56,6 +63,7 @@ impl Committer {
         Self {
             queue: Mutex::default(),
             unled: Condvar::new(),
+            append,
             writer: Mutex::new(writer),
             index: RwLock::new(index),
             syncer,
@@ -123,33 +131,50 @@ impl Committer {
     }
 
     fn decide_and_write(&self, requests: Vec<Request>) -> Vec<Decided> {
-        let mut writer = self.writer.lock();
-        let mut written = self.syncer.check();
-        let durable = self.syncer.durable();
-        let mut group = Vec::with_capacity(requests.len());
-        for request in requests {
-            let answer = match &written {
-                Ok(()) => self.decide(&mut writer, &request, &durable),
-                Err(error) => Err(error.clone().into()),
-            };
-            let position = match &answer {
-                Ok(position) => *position,
-                Err(AppendError::Conflict(conflict)) => conflict.position,
-                Err(_) => 0,
-            };
-            if let Err(AppendError::Storage(error)) = &answer {
-                written = Err(error.clone());
+        let mut waiting = requests.into_iter();
+        let mut group = Vec::with_capacity(waiting.len());
+        let written = self.as_appender(|writer| {
+            let durable = self.syncer.marks.durable();
+            for request in waiting.by_ref() {
+                let answer = self.decide(writer, &request, &durable);
+                let position = match &answer {
+                    Ok(position) => *position,
+                    Err(AppendError::Conflict(conflict)) => conflict.position,
+                    Err(_) => 0,
+                };
+                let failed =
+                    if let Err(AppendError::Storage(error)) = &answer { Some(error.clone()) } else { None };
+                group.push(Decided { reply: request.reply, answer, position });
+                failed.map_or(Ok(()), Err)?;
             }
-            group.push(Decided { reply: request.reply, answer, position });
-        }
-        if let Err(error) = written.and_then(|()| self.write(&mut writer)) {
-            self.syncer.fail(&error);
+            self.write(writer)
+        });
+        if let Err(error) = written {
+            group.extend(waiting.map(|request| Decided { reply: request.reply, answer: Ok(0), position: 0 }));
             for decided in &mut group {
                 decided.answer = Err(error.clone().into());
                 decided.position = 0;
             }
         }
         group
+    }
+
+    /// Runs `work` as the one appender among all processes, at the end of the log. An error poisons the store.
+    fn as_appender(
+        &self,
+        work: impl FnOnce(&mut LogWriter) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let marks = &self.syncer.marks;
+        let _held = self.append.hold().inspect_err(|error| self.syncer.fail(error))?;
+        self.syncer.check()?;
+        let mut writer = self.writer.lock();
+        let done = self.catch_up(&mut writer).and_then(|()| {
+            if marks.is_rolling() {
+                self.clear_away_successors(&writer)?;
+            }
+            work(&mut writer)
+        });
+        done.inspect_err(|error| self.syncer.fail(error))
     }
 
     /// Checks one request's conditions and stages its events. What earlier requests staged counts (I4).
@@ -159,6 +184,9 @@ impl Committer {
         }
         let recorded_at = now().max(writer.recorded_at());
         let mut locations = Vec::with_capacity(request.events.len());
+        if !writer.has_room(&request.events, &request.guards) {
+            self.syncer.marks.set_rolling(true);
+        }
         writer.stage_batch(&request.events, &request.guards, recorded_at, durable, |offset, length| {
             locations.push(Location::new(offset, length));
         })?;
@@ -177,13 +205,46 @@ impl Committer {
         })
     }
 
+    /// Brings this handle's end of the log, and the index, to where other processes have written.
+    fn catch_up(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
+        let written = self.syncer.marks.written();
+        if writer.reach() == written {
+            return Ok(());
+        }
+        writer.catch_up(written, |frame, _| indexing::add(&mut self.index.write(), frame))
+    }
+
+    /// Makes sure that the index holds every event up to `head`, which somebody has seen.
+    pub(crate) fn index_up_to(&self, head: u64) -> Result<(), StorageError> {
+        if self.index.read().last_position() >= head {
+            Ok(())
+        } else {
+            self.catch_up(&mut self.writer.lock())
+        }
+    }
+
+    /// Removes what an appender left that died while it went on to a new segment.
+    fn clear_away_successors(&self, writer: &LogWriter) -> Result<(), StorageError> {
+        writer.remove_successors()?;
+        self.syncer.marks.set_rolling(false);
+        Ok(())
+    }
+
     /// Writes what is staged and lets others know how far the log is written.
     fn write(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
-        if !writer.flush()? {
+        let marks = &self.syncer.marks;
+        writer.flush()?;
+        if writer.reach() == marks.written() {
             return Ok(());
         }
         self.syncer.wrote(writer.reach());
-        if let Some(capacity) = writer.wants_next_segment() {
+        if marks.is_rolling() {
+            marks.set_rolling(false);
+            writer.trim();
+        }
+        if let Some(capacity) = writer.wants_next_segment()
+            && marks.claim_preparation(writer.reach().segment)
+        {
             self.work.prepare(capacity);
         }
         self.work.wrote();
@@ -202,17 +263,26 @@ impl Committer {
         }
     }
 
-    /// Covers the last batch with a seal, if it has none, so that damage to it cannot be taken for a torn tail.
+    /// Covers the last batch with a seal, if it is this handle's and has none, so that damage to it cannot be taken for
+    /// a torn tail.
     pub(crate) fn seal(&self) -> Result<(), StorageError> {
-        let mut writer = self.writer.lock();
+        let marks = &self.syncer.marks;
+        let is_ours = |writer: &LogWriter| writer.is_unsealed() && writer.reach() == marks.written();
         self.syncer.check()?;
-        if !writer.is_unsealed() {
+        if !is_ours(&self.writer.lock()) {
             return Ok(());
         }
-        self.syncer.make_durable(writer.next_position() - 1)?;
-        let sealed = writer.stage_seal(&self.syncer.durable()).and_then(|()| writer.flush());
-        sealed.inspect_err(|error| self.syncer.fail(error))?;
-        self.syncer.wrote(writer.reach());
+        self.syncer.sync_now()?;
+        self.as_appender(|writer| {
+            let durable = marks.durable();
+            if writer.reach() != durable {
+                // Somebody has appended meanwhile, and will seal.
+                return Ok(());
+            }
+            marks.set_rolling(true);
+            writer.stage_seal(&durable)?;
+            self.write(writer)
+        })?;
         self.syncer.sync_now()
     }
 

@@ -1,70 +1,55 @@
 //! How far the log is durable, who makes it so, and who waits for it.
+//!
+//! One sync at a time, for everybody in all processes: whoever finds the sync lock free takes it, syncs all that is
+//! written, moves the durable mark and rings the bell. The others sleep until the bell rings. Should the syncer die,
+//! its lock is free again, and they look after a moment.
 
 use std::fmt::Display;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::error::StorageError;
-use crate::log::Reach;
-use crate::processes::Marks;
+use crate::log::{Reach, Segments};
+use crate::processes::{Marks, SharedLock};
 use crate::store::Durability;
 
-/// One sync at a time, for everybody who waits; and poison, once one has failed.
+/// How long a waiter trusts that whoever holds the sync lock is alive and will ring the bell.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a waiter for new events sleeps without looking: a process that was killed before it rang is late by this.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+
+/// Makes the log durable, and knows whether it still can.
 #[derive(Debug)]
 pub(crate) struct Syncer {
     pub(crate) marks: Marks,
+    lock: SharedLock,
+    segments: Arc<Segments>,
     durability: Durability,
-    state: Mutex<State>,
-    synced: Condvar,
-    /// Guards nothing: it orders a change of the visible head and the waiting for one.
-    head: Mutex<()>,
-    head_moved: Condvar,
-    poison: OnceLock<String>,
-}
-
-#[derive(Debug)]
-struct State {
-    durable: Arc<Reach>,
-    written: Arc<Reach>,
-    syncing: bool,
 }
 
 impl Syncer {
-    /// Starts where everything written is durable.
-    pub(crate) fn new(marks: Marks, reach: Reach, durability: Durability) -> Self {
-        let reach = Arc::new(reach);
-        Self {
-            marks,
-            durability,
-            state: Mutex::new(State { durable: Arc::clone(&reach), written: reach, syncing: false }),
-            synced: Condvar::new(),
-            head: Mutex::new(()),
-            head_moved: Condvar::new(),
-            poison: OnceLock::new(),
-        }
+    pub(crate) fn new(
+        marks: Marks,
+        lock: SharedLock,
+        segments: Arc<Segments>,
+        durability: Durability,
+    ) -> Self {
+        Self { marks, lock, segments, durability }
     }
 
     /// The last position that readers see.
     pub(crate) fn visible(&self) -> u64 {
         match self.durability {
-            Durability::Fsync => self.marks.durable(),
-            Durability::Os { .. } => self.marks.written(),
+            Durability::Fsync => self.marks.durable().position,
+            Durability::Os { .. } => self.marks.written().position,
         }
     }
 
-    /// How far the log is known to be durable.
-    pub(crate) fn durable(&self) -> Arc<Reach> {
-        Arc::clone(&self.state.lock().durable)
-    }
-
-    /// The log has been written up to here.
+    /// The log has been written up to here. For the holder of the append lock.
     pub(crate) fn wrote(&self, written: Reach) {
-        self.marks.publish_written(written.position);
-        self.state.lock().written = Arc::new(written);
+        self.marks.publish_written(written);
         if let Durability::Os { .. } = self.durability {
-            self.head_moves();
+            self.marks.ring();
         }
     }
 
@@ -77,78 +62,78 @@ impl Syncer {
         }
     }
 
-    /// Returns once everything up to `position` is durable. Whoever finds no sync in progress does one, for all.
+    /// Returns once everything up to `position`, which is written, is durable.
     pub(crate) fn make_durable(&self, position: u64) -> Result<(), StorageError> {
-        let mut state = self.state.lock();
-        while state.durable.position < position {
-            self.check()?;
-            if state.syncing {
-                self.synced.wait(&mut state);
-            } else {
-                self.sync(&mut state);
-            }
-        }
-        Ok(())
+        self.sync_until(|durable| durable.position >= position)
     }
 
-    /// Syncs all that is written, events or not.
+    /// Returns once all that is written now is durable, events or not.
     pub(crate) fn sync_now(&self) -> Result<(), StorageError> {
-        let mut state = self.state.lock();
-        while state.syncing {
-            self.synced.wait(&mut state);
-        }
-        self.sync(&mut state);
-        self.check()
+        let written = self.marks.written();
+        self.sync_until(|durable| *durable >= written)
     }
 
-    /// One sync, with the state unlocked meanwhile.
-    fn sync(&self, state: &mut MutexGuard<'_, State>) {
-        state.syncing = true;
-        let written = Arc::clone(&state.written);
-        let synced = MutexGuard::unlocked(state, || written.segment.sync());
-        state.syncing = false;
-        match synced {
-            Ok(()) => {
-                self.marks.publish_durable(written.position);
-                state.durable = written;
+    fn sync_until(&self, is_enough: impl Fn(&Reach) -> bool) -> Result<(), StorageError> {
+        loop {
+            let rings = self.marks.rings();
+            if is_enough(&self.marks.durable()) {
+                return Ok(());
             }
-            Err(error) => self.fail(&error),
+            self.check()?;
+            match self.lock.try_hold().inspect_err(|error| self.fail(error))? {
+                Some(held) => {
+                    // Whoever had the lock before may have synced what this caller waits for.
+                    let synced = if is_enough(&self.marks.durable()) {
+                        Ok(())
+                    } else {
+                        self.sync().inspect_err(|error| self.fail(error))
+                    };
+                    // Before the bell: who is woken by it must find the lock free.
+                    drop(held);
+                    self.marks.ring();
+                    synced?;
+                }
+                None => self.marks.wait(rings, PATIENCE),
+            }
         }
-        self.synced.notify_all();
-        self.head_moves();
+    }
+
+    /// One sync of all that is written. For the holder of the sync lock.
+    fn sync(&self) -> Result<(), StorageError> {
+        let written = self.marks.written();
+        // Whatever came before this segment was durable before the segment was written to.
+        self.segments.get(written.segment)?.sync()?;
+        self.marks.publish_durable(written);
+        Ok(())
     }
 
     /// Waits until the visible head is past `after`, `timeout` has run out, or `give_up` says so when woken.
     pub(crate) fn wait(&self, after: u64, timeout: Duration, give_up: impl Fn() -> bool) {
         let until = Instant::now().checked_add(timeout);
-        let mut guard = self.head.lock();
-        while self.visible() <= after && !give_up() {
-            match until {
-                Some(until) if self.head_moved.wait_until(&mut guard, until).timed_out() => return,
-                Some(_) => {}
-                None => self.head_moved.wait(&mut guard),
+        loop {
+            let rings = self.marks.rings();
+            if self.visible() > after || give_up() {
+                return;
             }
+            let left = until.map_or(LONGEST_SLEEP, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return;
+            }
+            self.marks.wait(rings, left.min(LONGEST_SLEEP));
         }
     }
 
-    /// Wakes everybody who waits for the head.
-    pub(crate) fn head_moves(&self) {
-        drop(self.head.lock());
-        self.head_moved.notify_all();
-    }
-
-    /// From here on nothing is acknowledged until the store has been opened again: a failed write or sync leaves it
-    /// unknown what the disk has, and trying again would not tell (I9).
+    /// From here on nothing is acknowledged, in any process, until the store has been opened again: a failed write or
+    /// sync leaves it unknown what the disk has, and trying again would not tell (I9).
     pub(crate) fn fail(&self, cause: &dyn Display) {
-        let _the_first_cause_stays = self.poison.set(cause.to_string());
-        self.marks.poison();
-        self.synced.notify_all();
+        self.marks.poison(&cause.to_string());
+        self.marks.ring();
     }
 
     /// The poison, if there is any.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
-        match self.poison.get() {
-            Some(cause) => Err(StorageError::Poisoned { cause: cause.clone() }),
+        match self.marks.poison_cause() {
+            Some(cause) => Err(StorageError::Poisoned { cause }),
             None => Ok(()),
         }
     }

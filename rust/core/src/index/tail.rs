@@ -68,6 +68,11 @@ impl Tail {
         self.matches(query, positions, Direction::Forward).next()
     }
 
+    /// The last position that the index holds.
+    pub(crate) fn last_position(&self) -> u64 {
+        self.locations.len() as u64
+    }
+
     /// Where the event is stored.
     pub(crate) fn location(&self, position: u64) -> Option<Location> {
         self.locations.get(usize::try_from(position.checked_sub(1)?).ok()?).copied()

@@ -47,6 +47,12 @@ pub enum Kind {
     End = 3,
 }
 
+impl Kind {
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        [Self::Batch, Self::Seal, Self::End].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
 /// The seed that binds checksums to one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreSeed(u32);
@@ -270,12 +276,7 @@ fn decode_header(fields: &[u8]) -> Option<(RawHeader, Header)> {
     if decoder.array()? != MAGIC {
         return None;
     }
-    let kind = match decoder.u32()? {
-        1 => Kind::Batch,
-        2 => Kind::Seal,
-        3 => Kind::End,
-        _ => return None,
-    };
+    let kind = Kind::of(decoder.u32()?)?;
     let (length, event_count) = (decoder.u32()?, decoder.u32()?);
     let (first_position, recorded_at) = (decoder.u64()?, decoder.u64()?);
     let (durable, durable_end) = (decoder.u64()?, decoder.u64()?);

@@ -3,12 +3,19 @@
 //! Everything that gives bytes a meaning is in [`frame`] and [`segment`], and drawn in `docs/design.md`: a change to
 //! one is a change to both.
 
+mod follow;
 pub mod frame;
+mod maker;
+mod reach;
 pub mod recovery;
 pub mod segment;
+mod segments;
 mod writer;
 
 pub(crate) use frame::StoreSeed;
 
-pub(crate) use segment::{Segment, Segments};
-pub(crate) use writer::{FIRST_SEGMENT_BYTES, LogWriter, Reach, SegmentMaker, prepared_name};
+pub(crate) use maker::{FIRST_SEGMENT_BYTES, SegmentMaker, is_prepared};
+pub(crate) use reach::{Point, Reach};
+pub(crate) use segment::Segment;
+pub(crate) use segments::Segments;
+pub(crate) use writer::LogWriter;

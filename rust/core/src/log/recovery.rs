@@ -39,6 +39,8 @@ pub struct End {
     pub durable_end: u64,
     /// The last frame's kind; `None` if the segment is empty.
     pub last: Option<Kind>,
+    /// The offset of the last frame.
+    pub last_offset: u64,
     /// Whether bytes of a batch that was never acknowledged follow.
     pub torn: bool,
 }
@@ -54,6 +56,7 @@ impl End {
             recorded_at: 0,
             durable_end: HEADER_BYTES as u64,
             last: None,
+            last_offset: HEADER_BYTES as u64,
             torn: false,
         }
     }
@@ -64,60 +67,82 @@ pub fn scan<'a>(
     name: &str,
     bytes: &'a [u8],
     start: Start,
-    mut visit: impl FnMut(Frame<'a>) -> Result<(), &'static str>,
+    visit: impl FnMut(Frame<'a>, &End) -> Result<(), &'static str>,
+) -> Result<End, Corruption> {
+    let corrupt = |what: &str| Corruption { file: name.to_owned(), offset: 0, what: what.to_owned() };
+    let (header, checksum) = SegmentHeader::decode(bytes).map_err(|what| corrupt(&what))?;
+    if header.first_position != start.position {
+        let what = format!("the segment begins at {}, but {} is next", header.first_position, start.position);
+        return Err(corrupt(&what));
+    }
+    if header.previous != start.previous || start.store.is_some_and(|store| store != header.store) {
+        return Err(corrupt("the segment does not continue the one before it"));
+    }
+    resume(name, rest(bytes, HEADER_BYTES as u64), End::of_empty(header, checksum), visit)
+}
+
+/// Reads the rest of a segment, `bytes`, which stand at the end that is known already.
+pub fn resume<'a>(
+    name: &str,
+    bytes: &'a [u8],
+    known: End,
+    visit: impl FnMut(Frame<'a>, &End) -> Result<(), &'static str>,
 ) -> Result<End, Corruption> {
     let corrupt =
         |offset: u64, what: &str| Corruption { file: name.to_owned(), offset, what: what.to_owned() };
-    let (header, checksum) = SegmentHeader::decode(bytes).map_err(|what| corrupt(0, &what))?;
-    if header.first_position != start.position {
-        let what = format!("the segment begins at {}, but {} is next", header.first_position, start.position);
-        return Err(corrupt(0, &what));
+    let mut end = known;
+    let stopped = frames(bytes, &mut end, visit).map_err(|what| corrupt(end.offset, what))?;
+    let Some(what) = stopped else { return Ok(end) };
+    let (length, capacity) = (known.offset + bytes.len() as u64, end.header.capacity);
+    // A segment without frames may have been about to be made longer.
+    if length < capacity || (length > capacity && end.last.is_some()) {
+        return Err(corrupt(length.min(capacity), "the file is not as long as it was made"));
     }
-    if header.previous != start.previous || start.store.is_some_and(|store| store != header.store) {
-        return Err(corrupt(0, "the segment does not continue the one before it"));
-    }
-    let seed = StoreSeed::new(header.store);
-    let mut end = End::of_empty(header, checksum);
-    while end.last != Some(Kind::End) {
-        let rest = rest(bytes, end.offset);
-        let what = match Frame::decode(rest, seed, (header.first_position, end.offset)) {
-            Ok(frame) if frame.header.previous != end.previous => {
-                "the frame does not link to the one before it"
-            }
-            Ok(frame) if frame.header.first_position != end.next_position => {
-                "the frame's position is out of order"
-            }
-            Ok(frame) => {
-                let next_position =
-                    frame.next_position().ok_or_else(|| corrupt(end.offset, "positions overflow"))?;
-                visit(frame).map_err(|what| corrupt(end.offset, what))?;
-                end = End {
-                    offset: frame.end(),
-                    previous: frame.checksum,
-                    next_position,
-                    recorded_at: end.recorded_at.max(frame.header.recorded_at),
-                    durable_end: end.durable_end.max(frame.header.durable_end),
-                    last: Some(frame.header.kind),
-                    ..end
-                };
-                continue;
-            }
-            Err(what) => what,
-        };
-        if bytes.len() as u64 != header.capacity {
-            let length = (bytes.len() as u64).min(header.capacity);
-            return Err(corrupt(length, "the file is not as long as it was made"));
-        }
-        if rest.iter().all(|byte| *byte == 0) {
-            break;
-        }
-        if proves_durable(rest, seed, header.first_position, end.offset) {
+    let rest = rest(bytes, end.offset - known.offset);
+    if rest.iter().any(|byte| *byte != 0) {
+        let seed = StoreSeed::new(end.header.store);
+        if proves_durable(rest, seed, end.header.first_position, end.offset) {
             return Err(corrupt(end.offset, what));
         }
         end.torn = true;
-        break;
     }
     Ok(end)
+}
+
+/// Reads frames from `bytes`, which stand at `end`, and moves `end` past each. Returns why it stopped, `None` after the
+/// frame that ends the segment; an error is what `visit` refused a frame for.
+pub fn frames<'a>(
+    bytes: &'a [u8],
+    end: &mut End,
+    mut visit: impl FnMut(Frame<'a>, &End) -> Result<(), &'static str>,
+) -> Result<Option<&'static str>, &'static str> {
+    let (start, seed) = (end.offset, StoreSeed::new(end.header.store));
+    while end.last != Some(Kind::End) {
+        let bytes = rest(bytes, end.offset - start);
+        let frame = match Frame::decode(bytes, seed, (end.header.first_position, end.offset)) {
+            Ok(frame) => frame,
+            Err(what) => return Ok(Some(what)),
+        };
+        if frame.header.previous != end.previous {
+            return Ok(Some("the frame does not link to the one before it"));
+        }
+        if frame.header.first_position != end.next_position {
+            return Ok(Some("the frame's position is out of order"));
+        }
+        let after = End {
+            offset: frame.end(),
+            previous: frame.checksum,
+            next_position: frame.next_position().ok_or("positions overflow")?,
+            recorded_at: end.recorded_at.max(frame.header.recorded_at),
+            durable_end: end.durable_end.max(frame.header.durable_end),
+            last: Some(frame.header.kind),
+            last_offset: end.offset,
+            ..*end
+        };
+        visit(frame, &after)?;
+        *end = after;
+    }
+    Ok(None)
 }
 
 /// Whether a valid frame somewhere after the bad bytes at `bad` was written when those were already durable.
@@ -166,7 +191,7 @@ mod tests {
     }
 
     fn recover(bytes: &[u8]) -> Result<End, Corruption> {
-        scan("log", bytes, Start { store: None, position: 1, previous: 0 }, |_| Ok(()))
+        scan("log", bytes, Start { store: None, position: 1, previous: 0 }, |_, _| Ok(()))
     }
 
     #[test]

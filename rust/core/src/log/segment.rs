@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::frame::{Record, StoreSeed};
@@ -122,6 +122,17 @@ impl Segment {
         file_name(self.first_position)
     }
 
+    pub(crate) fn len(&self) -> Result<u64, StorageError> {
+        self.file.len().map_err(StorageError::io("measure", &self.name()))
+    }
+
+    /// Reads the header and its checksum.
+    pub(crate) fn header(&self) -> Result<(SegmentHeader, u32), StorageError> {
+        let mut bytes = [0; HEADER_BYTES];
+        self.read(&mut bytes, 0)?;
+        SegmentHeader::decode(&bytes).map_err(|what| self.corrupt(0, what))
+    }
+
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
     }
@@ -155,36 +166,6 @@ impl Segment {
     }
 }
 
-/// All segments, in order of position.
-#[derive(Debug, Default)]
-pub(crate) struct Segments(RwLock<Vec<Arc<Segment>>>);
-
-impl Segments {
-    /// Adds the next segment, in place of one that has the same first position and so no events.
-    pub(crate) fn push(&self, segment: Arc<Segment>) {
-        let mut segments = self.0.write();
-        segments.pop_if(|last| last.first_position == segment.first_position);
-        segments.push(segment);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.read().len()
-    }
-
-    /// The segment that holds `position`, and the first position of the one after it.
-    pub(crate) fn holding(&self, position: u64) -> Option<(Arc<Segment>, Option<u64>)> {
-        let segments = self.0.read();
-        let after = segments.partition_point(|segment| segment.first_position <= position);
-        let segment = segments.get(after.checked_sub(1)?)?;
-        Some((Arc::clone(segment), segments.get(after).map(|next| next.first_position)))
-    }
-
-    pub(crate) fn bytes(&self) -> Result<u64, StorageError> {
-        let segments = self.0.read();
-        segments.iter().map(|one| one.file.len().map_err(StorageError::io("measure", &one.name()))).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -206,7 +187,7 @@ mod tests {
         fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
             Ok(())
         }
-        fn preallocate(&self, _: u64) -> io::Result<()> {
+        fn preallocate(&self, _: u64, _: u64) -> io::Result<()> {
             Ok(())
         }
         fn truncate(&self, _: u64) -> io::Result<()> {

@@ -1,26 +1,33 @@
-//! The shared marks: how far the log is written and how far it is durable.
+//! The shared marks: how far the log is written and how far it is durable, for all members.
 //!
-//! They live in a page that other processes can map. They are never the truth (I7): every open rebuilds them from
-//! the log. But they bear witness: the durable mark moves only after a sync, and has a checksum beside it, so a log
-//! that ends before it has lost its end.
+//! They live in a page that all processes map. They are never the truth (I7): the first member rebuilds them from the
+//! log. But they bear witness: the durable mark moves only after a sync, and has a checksum, so a log that ends before
+//! it has lost its end.
 //!
 //! ```text
-//! word 0 magic and version | 1, 2 store id | 3, 4 boot id | 5 epoch
-//!      8 written | 16 durable, 17 its checksum | 24 poisoned | 32 wake counter        (each on a cache line of its own)
+//! word 0 magic and version | 1, 2 store id | 3, 4 boot id | 5 epoch | 6 rolling | 7 prepared for | 8 index generation
+//!      9 process that has the store for itself
+//!      16 written mark | 32 durable mark | 48..53 lock ids | 64 poisoned, 65 length and 66.. text of its cause
+//!      511 bell
 //! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::MARKS_FILE;
-use crate::error::StorageError;
-use crate::log::Reach;
+use super::mark::{MARK_WORDS, Mark};
+use crate::error::{Corruption, StorageError};
+use crate::log::{Reach, segment};
 use crate::storage::{PAGE_WORDS, SharedPage, Storage};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"cpmarks\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"cpmarks\x02");
+/// The longest text of a cause that is kept.
+const MAX_CAUSE_BYTES: usize = 1024;
 
+/// Where in the page something stands.
 #[repr(usize)]
 #[derive(Clone, Copy)]
 enum Word {
@@ -30,11 +37,16 @@ enum Word {
     BootHigh = 3,
     BootLow = 4,
     Epoch = 5,
-    Written = 8,
-    Durable = 16,
-    DurableChecksum = 17,
-    Poisoned = 24,
-    Wakes = 32,
+    Rolling = 6,
+    PreparedFor = 7,
+    IndexGeneration = 8,
+    Exclusive = 9,
+    Written = 16,
+    Durable = 32,
+    LockIds = 48,
+    Poisoned = 64,
+    CauseBytes = 65,
+    Cause = 66,
 }
 
 #[derive(Debug)]
@@ -50,18 +62,31 @@ impl Marks {
         Ok(Self { page, store })
     }
 
-    /// Refuses a log that ends before what the page knows to be durable.
-    pub(crate) fn check(&self, found: &Reach) -> Result<(), StorageError> {
-        let Some(durable) = self.witnessed().filter(|durable| *durable > found.position) else {
-            return Ok(());
-        };
-        let head = found.position;
-        let what = format!("the log ends at position {head}, but it was durable up to {durable}");
-        Err(found.segment.corrupt(found.end, what))
+    /// The process that has the store for itself, as far as the page tells.
+    pub(crate) fn exclusive_holder(storage: &dyn Storage) -> Option<u32> {
+        let marks = Self::map(storage, Uuid::nil()).ok()?;
+        u32::try_from(marks.get(Word::Exclusive)).ok().filter(|pid| *pid != 0)
     }
 
-    /// Makes the page that of a log which is durable up to `head`.
-    pub(crate) fn rebuild(&self, storage: &dyn Storage, head: u64) -> Result<(), StorageError> {
+    /// Refuses a log that ends before what the page knows to be durable.
+    pub(crate) fn check(&self, found: &Reach) -> Result<(), StorageError> {
+        let Some(durable) = self.witnessed().filter(|durable| durable.position > found.position) else {
+            return Ok(());
+        };
+        let (head, durable) = (found.position, durable.position);
+        let what = format!("the log ends at position {head}, but it was durable up to {durable}");
+        let file = segment::file_name(found.segment);
+        Err(StorageError::Corrupt(Corruption { file, offset: found.end, what }))
+    }
+
+    /// Makes the page that of a log which is durable up to `end`. For the first member, before there are others.
+    pub(crate) fn rebuild(
+        &self,
+        storage: &dyn Storage,
+        end: Reach,
+        lock_ids: &[u64],
+        exclusive: bool,
+    ) -> Result<(), StorageError> {
         let boot = storage.boot_id().map_err(StorageError::io("identify the boot for", MARKS_FILE))?;
         let (store_high, store_low) = self.store.as_u64_pair();
         self.set(Word::Magic, MAGIC);
@@ -69,52 +94,146 @@ impl Marks {
         self.set(Word::StoreLow, store_low);
         self.set(Word::BootHigh, (boot >> 64) as u64);
         self.set(Word::BootLow, boot as u64);
-        self.set(Word::Written, head);
-        self.set_durable(head);
+        self.set(Word::Rolling, 0);
+        self.set(Word::PreparedFor, 0);
+        self.set(Word::Exclusive, if exclusive { u64::from(std::process::id()) } else { 0 });
+        self.mark(Word::Written).publish(self.store, end);
+        self.mark(Word::Durable).publish(self.store, end);
+        for (word, id) in self.words(Word::LockIds, lock_ids.len()).iter().zip(lock_ids) {
+            word.store(*id, Ordering::Relaxed);
+        }
         self.set(Word::Poisoned, 0);
         self.word(Word::Epoch).fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
-    /// The last position written to the log: what conditions are checked against.
-    pub(crate) fn written(&self) -> u64 {
-        self.get(Word::Written)
+    /// Makes sure that the page and the locks are the ones that the other members use.
+    pub(crate) fn join(&self, lock_ids: &[u64]) -> Result<(), StorageError> {
+        let replaced = |what: &str| {
+            let what = format!("{what} was removed or replaced while other processes have the store open");
+            StorageError::Corrupt(Corruption { file: MARKS_FILE.to_owned(), offset: 0, what })
+        };
+        let (store_high, store_low) = self.store.as_u64_pair();
+        let ours = self.get(Word::Magic) == MAGIC
+            && self.get(Word::StoreHigh) == store_high
+            && self.get(Word::StoreLow) == store_low;
+        if !ours {
+            return Err(replaced("the file of the shared marks"));
+        }
+        let known = self.words(Word::LockIds, lock_ids.len()).iter();
+        if known.zip(lock_ids).any(|(known, id)| known.load(Ordering::Relaxed) != *id) {
+            return Err(replaced("a lock file"));
+        }
+        Ok(())
     }
 
-    /// The last position that survives a power loss.
-    pub(crate) fn durable(&self) -> u64 {
-        self.get(Word::Durable)
+    /// How far the log is written: what conditions are checked against.
+    pub(crate) fn written(&self) -> Reach {
+        self.mark(Word::Written).read()
     }
 
-    /// Both marks only ever move forward.
-    pub(crate) fn publish_written(&self, position: u64) {
-        self.word(Word::Written).fetch_max(position, Ordering::AcqRel);
+    /// How far the log survives a power loss.
+    pub(crate) fn durable(&self) -> Reach {
+        self.mark(Word::Durable).read()
     }
 
-    pub(crate) fn publish_durable(&self, position: u64) {
-        self.set_durable(position.max(self.durable()));
-        self.word(Word::Wakes).fetch_add(1, Ordering::AcqRel);
+    /// For the holder of the append lock.
+    pub(crate) fn publish_written(&self, reach: Reach) {
+        self.mark(Word::Written).publish(self.store, reach);
     }
 
-    pub(crate) fn poison(&self) {
+    /// For the holder of the sync lock.
+    pub(crate) fn publish_durable(&self, reach: Reach) {
+        self.mark(Word::Durable).publish(self.store, reach);
+    }
+
+    /// Whether the holder of the append lock goes on to a new segment: if it dies meanwhile, there may be segment files
+    /// after the one that is written to.
+    pub(crate) fn is_rolling(&self) -> bool {
+        self.get(Word::Rolling) != 0
+    }
+
+    pub(crate) fn set_rolling(&self, rolling: bool) {
+        self.set(Word::Rolling, u64::from(rolling));
+    }
+
+    /// Whether the caller is the one to prepare the successor of `segment`; said once.
+    pub(crate) fn claim_preparation(&self, segment: u64) -> bool {
+        self.word(Word::PreparedFor).swap(segment, Ordering::AcqRel) != segment
+    }
+
+    /// Changes whenever index files are made.
+    pub(crate) fn index_generation(&self) -> u64 {
+        self.get(Word::IndexGeneration)
+    }
+
+    pub(crate) fn index_changed(&self) {
+        self.word(Word::IndexGeneration).fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often the bell has rung, which it does whenever a mark that somebody may wait for has moved.
+    pub(crate) fn rings(&self) -> u32 {
+        self.page.rings()
+    }
+
+    pub(crate) fn ring(&self) {
+        self.page.ring();
+    }
+
+    /// Sleeps unless the bell has rung since `seen`; returns when it rings, after `timeout`, or for no reason.
+    pub(crate) fn wait(&self, seen: u32, timeout: Duration) {
+        self.page.wait(seen, timeout);
+    }
+
+    /// Tells all members that nothing may be appended any more. The first cause stays.
+    pub(crate) fn poison(&self, cause: &str) {
+        if self.is_poisoned() {
+            return;
+        }
+        let kept = cause.floor_char_boundary(MAX_CAUSE_BYTES);
+        let text = cause.as_bytes().get(..kept).unwrap_or_default();
+        let words = self.words(Word::Cause, MAX_CAUSE_BYTES / 8);
+        for (word, bytes) in words.iter().zip(text.chunks(8)) {
+            let mut eight = [0; 8];
+            eight.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+            word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
+        }
+        self.set(Word::CauseBytes, text.len() as u64);
         self.set(Word::Poisoned, 1);
     }
 
-    fn set_durable(&self, position: u64) {
-        self.set(Word::Durable, position);
-        self.set(Word::DurableChecksum, durable_checksum(self.store, position));
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.get(Word::Poisoned) != 0
+    }
+
+    /// Why the store is poisoned, if it is.
+    pub(crate) fn poison_cause(&self) -> Option<String> {
+        if !self.is_poisoned() {
+            return None;
+        }
+        let words = self.words(Word::Cause, MAX_CAUSE_BYTES / 8).iter();
+        let mut text: Vec<u8> = words.flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        text.truncate(usize::try_from(self.get(Word::CauseBytes)).unwrap_or_default());
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// The durable mark that was left in the page, if it is of this store and whole.
-    fn witnessed(&self) -> Option<u64> {
-        let durable = self.durable();
-        let whole = self.get(Word::DurableChecksum) == durable_checksum(self.store, durable);
-        (whole && self.get(Word::Magic) == MAGIC).then_some(durable)
+    fn witnessed(&self) -> Option<Reach> {
+        self.mark(Word::Durable).witness(self.store).filter(|_| self.get(Word::Magic) == MAGIC)
+    }
+
+    fn mark(&self, word: Word) -> Mark<'_> {
+        Mark::new(self.words(word, MARK_WORDS))
+    }
+
+    fn words(&self, word: Word, count: usize) -> &[AtomicU64] {
+        const { assert!((Word::Cause as usize) + MAX_CAUSE_BYTES / 8 < PAGE_WORDS - 1) };
+        let first = word as usize;
+        self.page.words().get(first..first + count).expect("every word is inside the page")
     }
 
     fn word(&self, word: Word) -> &AtomicU64 {
-        const { assert!((Word::Wakes as usize) < PAGE_WORDS) };
-        self.page.words().get(word as usize).expect("every word is inside the page")
+        self.words(word, 1).first().expect("one word was asked for")
     }
 
     fn get(&self, word: Word) -> u64 {
@@ -124,10 +243,4 @@ impl Marks {
     fn set(&self, word: Word, value: u64) {
         self.word(word).store(value, Ordering::Release);
     }
-}
-
-/// Never 0, so that an empty page has no valid mark.
-fn durable_checksum(store: Uuid, durable: u64) -> u64 {
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(store.as_bytes()), &durable.to_le_bytes());
-    u64::from(checksum) | 1 << 32
 }

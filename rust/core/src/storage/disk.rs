@@ -2,17 +2,21 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::Timespec;
 use rustix::io::Errno;
+use rustix::thread::futex;
 
-use super::{Lock, LockAttempt, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::locks::DiskLock;
+use super::{DIRECTORY, LockFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// How much zero-filling writes at a time.
 const ZEROS: &[u8] = &[0; 256 << 10];
@@ -78,25 +82,13 @@ impl Storage for Disk {
         self.directory.sync_all()
     }
 
-    fn try_lock(&self, name: &str) -> io::Result<LockAttempt> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(name))?;
-        match file.try_lock() {
-            Ok(()) => {
-                let pid = format!("{}\n", std::process::id());
-                file.set_len(0)?;
-                file.write_all_at(pid.as_bytes(), 0)?;
-                Ok(LockAttempt::Held(Box::new(DiskLock(file))))
-            }
-            Err(TryLockError::WouldBlock) => {
-                let mut text = [0; 16];
-                let length = file.read_at(&mut text, 0)?;
-                let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok());
-                let holder = text.and_then(|text| text.strip_suffix('\n')).and_then(|pid| pid.parse().ok());
-                Ok(LockAttempt::Busy { holder })
-            }
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+    fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
+        let file = if name == DIRECTORY {
+            File::open(&self.path)?
+        } else {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(name))?
+        };
+        Ok(Box::new(DiskLock::new(file)?))
     }
 
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
@@ -132,8 +124,8 @@ impl StorageFile for DiskFile {
         self.0.write_all_at(bytes, offset)
     }
 
-    fn preallocate(&self, length: u64) -> io::Result<()> {
-        let mut offset = 0;
+    fn preallocate(&self, from: u64, length: u64) -> io::Result<()> {
+        let mut offset = from;
         while offset < length {
             let count = (length - offset).min(ZEROS.len() as u64);
             let zeros = ZEROS.get(..usize::try_from(count).map_err(io::Error::other)?);
@@ -156,21 +148,20 @@ impl StorageFile for DiskFile {
     }
 }
 
-/// An `flock` on a file of its own: a POSIX lock would be lost when any other descriptor of the file is closed.
-#[derive(Debug)]
-struct DiskLock(File);
-
-impl Lock for DiskLock {}
-
-impl Drop for DiskLock {
-    fn drop(&mut self) {
-        // Closing the file would not do: a forked child may hold another descriptor of the same lock.
-        drop(self.0.unlock());
-    }
-}
-
 #[derive(Debug)]
 struct MappedPage(MmapRaw);
+
+impl MappedPage {
+    /// The bell is the first half of the last word: a futex is 32 bits wide.
+    fn bell(&self) -> &AtomicU32 {
+        let word = self.words().last().expect("a page has words");
+        // SAFETY: 4 bytes inside a live word, aligned, and only ever used as this atomic: nobody else uses the word.
+        #[expect(unsafe_code, reason = "see above")]
+        unsafe {
+            AtomicU32::from_ptr(word.as_ptr().cast::<u32>())
+        }
+    }
+}
 
 impl SharedPage for MappedPage {
     fn words(&self) -> &[AtomicU64; PAGE_WORDS] {
@@ -183,5 +174,21 @@ impl SharedPage for MappedPage {
         unsafe {
             &*page
         }
+    }
+
+    fn rings(&self) -> u32 {
+        self.bell().load(Ordering::SeqCst)
+    }
+
+    fn ring(&self) {
+        self.bell().fetch_add(1, Ordering::SeqCst);
+        // Without the private flag: the waiters may be in other processes.
+        let _nobody_waited = futex::wake(self.bell(), futex::Flags::empty(), i32::MAX as u32);
+    }
+
+    fn wait(&self, seen: u32, timeout: Duration) {
+        let timeout = Timespec::try_from(timeout).ok();
+        // Every way to return is one that the caller looks again after: rung already, time out, a signal.
+        let _the_reason = futex::wait(self.bell(), futex::Flags::empty(), seen, timeout.as_ref());
     }
 }

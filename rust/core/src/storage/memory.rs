@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::{Lock, LockAttempt, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{LockFile, LockKind, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// A directory in memory, gone when the last handle is.
 #[derive(Debug, Default)]
 pub struct Memory {
     files: Mutex<HashMap<String, Arc<MemoryFile>>>,
     pages: Mutex<HashMap<String, Arc<MemoryPage>>>,
-    locked: Arc<AtomicBool>,
+    locks: Mutex<HashMap<String, Arc<Holders>>>,
 }
 
 impl Storage for Memory {
@@ -48,11 +49,9 @@ impl Storage for Memory {
         Ok(())
     }
 
-    fn try_lock(&self, _name: &str) -> io::Result<LockAttempt> {
-        if self.locked.swap(true, Ordering::AcqRel) {
-            return Ok(LockAttempt::Busy { holder: Some(std::process::id()) });
-        }
-        Ok(LockAttempt::Held(Box::new(MemoryLock(Arc::clone(&self.locked)))))
+    fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
+        let lock = Arc::clone(self.locks.lock().entry(name.to_owned()).or_default());
+        Ok(Box::new(MemoryLock { lock, held: Mutex::new(None) }))
     }
 
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
@@ -97,8 +96,12 @@ impl StorageFile for MemoryFile {
         Ok(())
     }
 
-    fn preallocate(&self, length: u64) -> io::Result<()> {
-        self.0.write().resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+    fn preallocate(&self, from: u64, length: u64) -> io::Result<()> {
+        let range =
+            Self::range(from, usize::try_from(length.saturating_sub(from)).map_err(io::Error::other)?)?;
+        let mut contents = self.0.write();
+        contents.resize(range.end.max(range.start), 0);
+        contents.get_mut(range).expect("resized to hold the range").fill(0);
         Ok(())
     }
 
@@ -117,27 +120,105 @@ impl StorageFile for MemoryFile {
 }
 
 #[derive(Debug)]
-struct MemoryPage([AtomicU64; PAGE_WORDS]);
+struct MemoryPage {
+    words: [AtomicU64; PAGE_WORDS],
+    rings: Mutex<u32>,
+    rung: Condvar,
+}
 
 impl Default for MemoryPage {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; PAGE_WORDS])
+        Self {
+            words: [const { AtomicU64::new(0) }; PAGE_WORDS],
+            rings: Mutex::default(),
+            rung: Condvar::new(),
+        }
     }
 }
 
 impl SharedPage for MemoryPage {
     fn words(&self) -> &[AtomicU64; PAGE_WORDS] {
-        &self.0
+        &self.words
+    }
+
+    fn rings(&self) -> u32 {
+        *self.rings.lock()
+    }
+
+    fn ring(&self) {
+        let mut rings = self.rings.lock();
+        *rings = rings.wrapping_add(1);
+        self.rung.notify_all();
+    }
+
+    fn wait(&self, seen: u32, timeout: Duration) {
+        let mut rings = self.rings.lock();
+        if *rings == seen {
+            let _whatever_the_reason = self.rung.wait_for(&mut rings, timeout);
+        }
     }
 }
 
-#[derive(Debug)]
-struct MemoryLock(Arc<AtomicBool>);
+/// Who holds a lock: how many share it, or one alone.
+#[derive(Debug, Default)]
+struct Holders {
+    held: Mutex<(u32, bool)>,
+    changed: Condvar,
+}
 
-impl Lock for MemoryLock {}
+#[derive(Debug)]
+struct MemoryLock {
+    lock: Arc<Holders>,
+    held: Mutex<Option<LockKind>>,
+}
+
+impl MemoryLock {
+    /// Lets go of what this handle holds, and takes the other kind if nobody is in the way.
+    fn exchange(&self, holders: &mut (u32, bool), kind: Option<LockKind>) -> bool {
+        let mut held = self.held.lock();
+        if let Some(held) = held.take() {
+            match held {
+                LockKind::Shared => holders.0 -= 1,
+                LockKind::Exclusive => holders.1 = false,
+            }
+            self.lock.changed.notify_all();
+        }
+        match kind {
+            None => return true,
+            Some(LockKind::Shared) if !holders.1 => holders.0 += 1,
+            Some(LockKind::Exclusive) if *holders == (0, false) => holders.1 = true,
+            Some(_) => return false,
+        }
+        *held = kind;
+        true
+    }
+}
+
+impl LockFile for MemoryLock {
+    fn lock(&self) -> io::Result<()> {
+        let mut holders = self.lock.held.lock();
+        while !self.exchange(&mut holders, Some(LockKind::Exclusive)) {
+            self.lock.changed.wait(&mut holders);
+        }
+        Ok(())
+    }
+
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        Ok(self.exchange(&mut self.lock.held.lock(), Some(kind)))
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.exchange(&mut self.lock.held.lock(), None);
+        Ok(())
+    }
+
+    fn id(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.exchange(&mut self.lock.held.lock(), None);
     }
 }

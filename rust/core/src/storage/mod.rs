@@ -4,14 +4,17 @@
 //! storage behind the same traits.
 
 mod disk;
+mod locks;
 mod memory;
 
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 pub use disk::Disk;
+pub use locks::abandon_locks_after_fork;
 pub use memory::Memory;
 
 /// Bytes of a shared page.
@@ -33,8 +36,8 @@ pub trait Storage: Debug + Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes creations, renames and removals durable.
     fn sync_directory(&self) -> io::Result<()>;
-    /// Takes the advisory lock on the file of that name, without waiting. The lock dies with its holder.
-    fn try_lock(&self, name: &str) -> io::Result<LockAttempt>;
+    /// The advisory lock on the file of that name, or on the directory itself for [`DIRECTORY`]. Nothing is locked yet.
+    fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>>;
     /// Maps the first page of a file for all processes that share it, making the file if need be.
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>>;
     /// Identifies the current run of the operating system: another boot, another number.
@@ -53,8 +56,8 @@ pub trait StorageFile: Debug + Send + Sync {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all bytes at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Gives the file `length` bytes of zeros with space on the device behind them.
-    fn preallocate(&self, length: u64) -> io::Result<()>;
+    /// Makes the file `length` bytes long: what follows the first `from` are zeros with space on the device behind them.
+    fn preallocate(&self, from: u64, length: u64) -> io::Result<()>;
     /// Cuts the file to `length` bytes.
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// Makes the contents durable, and as much about the file as is needed to read them.
@@ -63,26 +66,43 @@ pub trait StorageFile: Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
 }
 
-/// A page of memory that all processes with the store open see.
+/// A page of memory that all processes with the store open see, and a bell that wakes those who wait.
 pub trait SharedPage: Debug + Send + Sync {
-    /// The page as words, so that no access can be torn.
+    /// The page as words, so that no access can be torn. The last one is the bell's.
     fn words(&self) -> &[AtomicU64; PAGE_WORDS];
+    /// How often the bell has rung: to be read before looking whether there is anything to wait for.
+    fn rings(&self) -> u32;
+    /// Rings the bell: wakes everybody who waits, in all processes.
+    fn ring(&self);
+    /// Sleeps unless the bell has rung since `seen`; until it rings, or `timeout` has run out, or for no reason.
+    fn wait(&self, seen: u32, timeout: Duration);
 }
 
-/// A held lock; dropping it lets go.
-pub trait Lock: Debug + Send + Sync {}
-
-/// What came of trying to take a lock.
-#[derive(Debug)]
-pub enum LockAttempt {
-    /// The lock is ours until the guard is dropped.
-    Held(Box<dyn Lock>),
-    /// Somebody else holds it.
-    Busy {
-        /// The holder's process id, if it has been written yet.
-        holder: Option<u32>,
-    },
+/// A lock that excludes the holders of other handles, in this process or another. It dies with its holder's process.
+///
+/// One handle is one holder: threads that share it have to agree among themselves.
+pub trait LockFile: Debug + Send + Sync {
+    /// Waits for the lock.
+    fn lock(&self) -> io::Result<()>;
+    /// Takes the lock if nobody is in the way. A lock of the other kind that this handle had is lost either way.
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
+    /// Lets go.
+    fn unlock(&self) -> io::Result<()>;
+    /// Tells this file from one that took its name.
+    fn id(&self) -> io::Result<u64>;
 }
+
+/// Who may hold a lock at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Any number of holders.
+    Shared,
+    /// One holder, and no shared ones.
+    Exclusive,
+}
+
+/// The name that stands for the directory itself in [`Storage::lock_file`].
+pub const DIRECTORY: &str = ".";
 
 /// Replaces a small file so that after a crash it holds either its old bytes or the new ones.
 pub(crate) fn replace(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {

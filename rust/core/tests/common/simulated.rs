@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use counterpoint::storage::{LockAttempt, Memory, SharedPage, Storage, StorageFile};
+use counterpoint::storage::{LockFile, Memory, SharedPage, Storage, StorageFile};
 use parking_lot::Mutex;
 
 const SECTOR: usize = 512;
@@ -172,8 +172,8 @@ impl Storage for SimulatedDisk {
         Ok(())
     }
 
-    fn try_lock(&self, name: &str) -> io::Result<LockAttempt> {
-        self.others.try_lock(name)
+    fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
+        self.others.lock_file(name)
     }
 
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
@@ -213,9 +213,9 @@ impl StorageFile for SimulatedFile {
         failed
     }
 
-    fn preallocate(&self, length: u64) -> io::Result<()> {
+    fn preallocate(&self, from: u64, length: u64) -> io::Result<()> {
         self.faults.operation()?;
-        self.contents.lock().write(&vec![0; length as usize], 0);
+        self.contents.lock().write(&vec![0; (length - from) as usize], from as usize);
         Ok(())
     }
 

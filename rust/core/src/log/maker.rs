@@ -1,0 +1,115 @@
+//! Makes segment files. The next one is prepared off the append path, by whichever process gets to it, for whichever
+//! process needs it first.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::recovery::End;
+use super::segment::{self, Segment, SegmentHeader};
+use crate::error::StorageError;
+use crate::storage::{Storage, StorageFile, TEMPORARY};
+
+/// The first segment is small, so that a small store is; each next one is twice as large, up to the store's limit.
+pub(crate) const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+/// A segment that has to be made while appends wait is this many times smaller than one that was prepared.
+const UNPREPARED_IS_SMALLER: u64 = 4;
+
+/// Name of the file that is ready to become the next segment.
+const READY: &str = "next.ready";
+/// How the names of files begin that are being prepared.
+const PREPARING: &str = "next-";
+
+/// Whether a file of this name is one that was prepared, or nearly, to become a segment.
+pub(crate) fn is_prepared(name: &str) -> bool {
+    name == READY || (name.starts_with(PREPARING) && name.ends_with(TEMPORARY))
+}
+
+#[derive(Debug)]
+pub(crate) struct SegmentMaker {
+    storage: Arc<dyn Storage>,
+}
+
+impl SegmentMaker {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self { storage }
+    }
+
+    /// Makes a file of `capacity` bytes ready, so that the next rollover does not have to.
+    pub(crate) fn prepare(&self, capacity: u64) -> Result<(), StorageError> {
+        let (name, _) = self.preallocate(capacity)?;
+        self.storage.rename(&name, READY).map_err(StorageError::io("rename", &name))
+    }
+
+    /// Removes a prepared file that nobody needs any more.
+    pub(crate) fn discard(&self) -> Result<(), StorageError> {
+        match self.storage.remove(READY) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(StorageError::io("remove", READY)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the segment that begins with `header`, with room for at least `least` bytes. Its capacity is that of the
+    /// file that was prepared, if there is one.
+    pub(crate) fn create(
+        &self,
+        mut header: SegmentHeader,
+        least: u64,
+    ) -> Result<(Arc<Segment>, End), StorageError> {
+        let unprepared = (header.capacity / UNPREPARED_IS_SMALLER).max(FIRST_SEGMENT_BYTES);
+        let (temporary, file) = match self.take_ready(least)? {
+            Some(ready) => ready,
+            None => self.preallocate(unprepared.min(header.capacity).max(least))?,
+        };
+        header.capacity = file.len().map_err(StorageError::io("measure", &temporary))?;
+        let (name, (bytes, checksum)) = (segment::file_name(header.first_position), header.encode());
+        file.write_all_at(&bytes, 0).map_err(StorageError::io("write", &temporary))?;
+        file.sync_all().map_err(StorageError::io("sync", &temporary))?;
+        self.storage.rename(&temporary, &name).map_err(StorageError::io("rename", &temporary))?;
+        self.storage.sync_directory().map_err(StorageError::io("sync the directory of", &name))?;
+        Ok((Arc::new(Segment::new(header.first_position, file)), End::of_empty(header, checksum)))
+    }
+
+    /// Removes all segments after the one that begins at `first`.
+    pub(crate) fn remove_after(&self, first: u64) -> Result<(), StorageError> {
+        let names = self.storage.list().map_err(StorageError::io("list", "the store directory"))?;
+        for name in names.iter().filter(|name| segment::first_position(name).is_some_and(|one| one > first)) {
+            self.storage.remove(name).map_err(StorageError::io("remove", name))?;
+        }
+        // One that came back after a power loss would not continue what is appended from here on.
+        self.storage.sync_directory().map_err(StorageError::io("sync", "the store directory"))
+    }
+
+    /// Takes the file that is ready. It gets a name of our own first, under which nobody can replace it.
+    fn take_ready(&self, least: u64) -> Result<Option<(String, Arc<dyn StorageFile>)>, StorageError> {
+        let name = temporary_name();
+        match self.storage.rename(READY, &name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            renamed => renamed.map_err(StorageError::io("rename", READY))?,
+        }
+        let file = self.storage.open(&name).map_err(StorageError::io("open", &name))?;
+        if file.len().map_err(StorageError::io("measure", &name))? >= least {
+            return Ok(Some((name, file)));
+        }
+        self.storage.remove(&name).map_err(StorageError::io("remove", &name))?;
+        Ok(None)
+    }
+
+    fn preallocate(&self, capacity: u64) -> Result<(String, Arc<dyn StorageFile>), StorageError> {
+        let name = temporary_name();
+        let file = self.storage.create(&name).map_err(StorageError::io("create", &name))?;
+        let preallocated = file.preallocate(0, capacity).and_then(|()| file.sync_all());
+        preallocated.map_err(StorageError::io("preallocate", &name)).inspect_err(|_| {
+            // A full disk gets its room back. Failing that, the first to open the store removes the file.
+            drop(self.storage.remove(&name));
+        })?;
+        Ok((name, file))
+    }
+}
+
+fn temporary_name() -> String {
+    format!("{PREPARING}{}{TEMPORARY}", Uuid::new_v4().simple())
+}

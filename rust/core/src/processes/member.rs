@@ -1,0 +1,76 @@
+//! Becoming a member of a store, and ceasing to be one.
+//!
+//! A member holds a shared lock on the directory for as long as it has the store open; whoever gets an exclusive one is
+//! alone. The first member recovers the log, and the last one closes it in order. The directory itself is locked, and
+//! not a file in it, because a file can be removed under its holders.
+
+use super::Marks;
+use super::lock::{Held, SharedLock};
+use crate::error::{OpenError, StorageError};
+use crate::storage::{DIRECTORY, LockFile, LockKind, Storage};
+
+/// This handle's membership.
+#[derive(Debug)]
+pub(crate) struct Member {
+    directory: Box<dyn LockFile>,
+    members: SharedLock,
+    exclusive: bool,
+}
+
+/// A membership that begins: nobody else can begin or end one until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    member: &'a Member,
+    _held: Held<'a>,
+    /// Whether there is no other member.
+    pub(crate) is_first: bool,
+}
+
+impl Member {
+    pub(crate) fn new(storage: &dyn Storage, exclusive: bool) -> Result<Self, StorageError> {
+        let directory =
+            storage.lock_file(DIRECTORY).map_err(StorageError::io("open", "the store directory"))?;
+        Ok(Self { directory, members: SharedLock::open(storage, SharedLock::MEMBERS)?, exclusive })
+    }
+
+    pub(crate) fn lock_id(&self) -> Result<u64, StorageError> {
+        self.members.id()
+    }
+
+    /// Becomes a member, the first or one of several.
+    pub(crate) fn enter(&self, storage: &dyn Storage) -> Result<Entry<'_>, OpenError> {
+        let held = self.members.hold()?;
+        let is_first = self.try_lock(LockKind::Exclusive)?;
+        if !is_first && (self.exclusive || !self.try_lock(LockKind::Shared)?) {
+            let pid = Marks::exclusive_holder(storage);
+            return Err(OpenError::Locked { pid, wants_alone: self.exclusive });
+        }
+        Ok(Entry { member: self, _held: held, is_first })
+    }
+
+    /// Ceases to be a member. Calls `last` first if there is no other one.
+    pub(crate) fn leave(&self, last: impl FnOnce()) -> Result<(), StorageError> {
+        let held = self.members.hold()?;
+        if self.try_lock(LockKind::Exclusive)? {
+            last();
+        }
+        let left = self.directory.unlock().map_err(StorageError::io("unlock", "the store directory"));
+        drop(held);
+        left
+    }
+
+    fn try_lock(&self, kind: LockKind) -> Result<bool, StorageError> {
+        self.directory.try_lock(kind).map_err(StorageError::io("lock", "the store directory"))
+    }
+}
+
+impl Entry<'_> {
+    /// Lets others in.
+    pub(crate) fn complete(self) -> Result<(), StorageError> {
+        if self.is_first && !self.member.exclusive {
+            // Nobody can come between the two locks: whoever wants one waits for the entry to be over.
+            self.member.try_lock(LockKind::Shared)?;
+        }
+        Ok(())
+    }
+}
