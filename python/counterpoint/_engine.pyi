@@ -224,6 +224,7 @@ class Engine:
         sync_interval: float = 0.05,
         record_conditions: bool = True,
         segment_bytes: int | None = None,
+        exclusive: bool = False,
     ) -> Engine: ...
     @staticmethod
     def open_memory(

@@ -40,9 +40,10 @@ impl Engine {
     #[staticmethod]
     #[pyo3(
         signature = (
-            path, *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None
+            path, *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None,
+            exclusive=false
         ),
-        text_signature = "(path, *, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None)"
+        text_signature = "(path, *, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None, exclusive=False)"
     )]
     fn open(
         py: Python<'_>,
@@ -51,8 +52,10 @@ impl Engine {
         #[pyo3(from_py_with = arguments::sync_interval)] sync_interval: Duration,
         record_conditions: bool,
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
+        exclusive: bool,
     ) -> PyResult<Self> {
         let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
+        let options = Options { exclusive, ..options };
         Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
     }
 
@@ -235,5 +238,5 @@ fn options(
         }
     };
     let segment_bytes = segment_bytes.unwrap_or(Options::default().segment_bytes);
-    Ok(Options { durability, record_conditions, segment_bytes })
+    Ok(Options { durability, record_conditions, segment_bytes, exclusive: false })
 }

@@ -59,9 +59,7 @@ pub fn closed() -> PyErr {
 
 /// A store that came here through a fork.
 pub fn inherited() -> PyErr {
-    StorageError::new_err(
-        "the store was opened before fork: open stores after forking, in one process at a time",
-    )
+    StorageError::new_err("the store was opened before fork: open stores after forking")
 }
 
 pub fn read(error: ReadError) -> PyErr {
@@ -98,7 +96,7 @@ pub fn open(directory: Option<&Path>, error: OpenError) -> PyErr {
     };
     match error {
         OpenError::Path { path, source } => Python::attach(|py| path_error(py, &path, &source)),
-        OpenError::Locked { pid } => with_attribute(StoreLocked::new_err(text), "pid", pid),
+        OpenError::Locked { pid, .. } => with_attribute(StoreLocked::new_err(text), "pid", pid),
         OpenError::InvalidOption(text) => PyValueError::new_err(text),
         OpenError::Storage(error) => storage_with(text, error),
     }
