@@ -1,5 +1,5 @@
-//! What is done off the append path, by one thread: preparing the next segment, sealing an idle log, and syncing at
-//! intervals where the caller does not wait for it.
+//! What is done off the append path. One thread prepares the next segment, seals an idle log, and syncs at intervals
+//! where the caller does not wait for it; another one makes index files, which may take seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,9 @@ use crate::store::Durability;
 /// A log that nobody has written to for this long is sealed.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long a full tail of the index waits that could not be sealed at once.
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+
 /// The shortest time between two looks around, whatever interval is asked for.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
@@ -25,6 +28,9 @@ pub(crate) struct Work {
     changed: Condvar,
     /// Whether the thread already knows that the log is being written to.
     awake: AtomicBool,
+    /// Whether there may be something to do about index files.
+    unsealed: Mutex<bool>,
+    unsealed_changed: Condvar,
     /// Counts writes, so that the thread sees when they stop.
     writes: AtomicU64,
 }
@@ -53,9 +59,24 @@ impl Work {
         }
     }
 
+    /// A tail of the index is full.
+    pub(crate) fn seal(&self) {
+        *self.unsealed.lock() = true;
+        self.unsealed_changed.notify_one();
+    }
+
     pub(crate) fn stop(&self) {
         self.todo.lock().stop = true;
         self.changed.notify_one();
+        self.seal();
+    }
+
+    /// Sleeps until there may be something to seal.
+    fn wait_for_unsealed(&self) {
+        let mut unsealed = self.unsealed.lock();
+        while !std::mem::take(&mut *unsealed) {
+            self.unsealed_changed.wait(&mut unsealed);
+        }
     }
 
     /// Sleeps until there is something to do. While the log is being written to, that is at least every `pause`.
@@ -83,14 +104,45 @@ enum Task {
     Stop,
 }
 
-/// Starts the thread. It ends when told to stop.
+/// Starts the threads. They end when told to stop.
 pub(crate) fn start(
-    committer: Arc<Committer>,
+    committer: &Arc<Committer>,
     maker: SegmentMaker,
     durability: Durability,
-) -> std::io::Result<JoinHandle<()>> {
-    let keep_house = move || keep_house(&committer, &maker, durability);
-    thread::Builder::new().name("counterpoint".to_owned()).spawn(keep_house)
+) -> std::io::Result<[JoinHandle<()>; 2]> {
+    let (housekeeper, indexer) = (Arc::clone(committer), Arc::clone(committer));
+    let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+    let housekeeper = spawn("counterpoint").spawn(move || keep_house(&housekeeper, &maker, durability))?;
+    let indexer = spawn("counterpoint-index")
+        .spawn(move || keep_index(&indexer))
+        .inspect_err(|_| committer.work.stop())?;
+    Ok([housekeeper, indexer])
+}
+
+fn keep_index(committer: &Committer) {
+    let (view, work) = (&committer.view, &committer.work);
+    let mut generation = view.marks.index_generation();
+    loop {
+        work.wait_for_unsealed();
+        // What is full may not be durable yet, or another process may be at it.
+        loop {
+            if work.todo.lock().stop {
+                return;
+            }
+            // A failure costs memory now and time at the next opening, and nothing else.
+            if let Ok(true) = view.sealer.tend(&view.index, || view.marks.durable().position) {
+                view.marks.index_changed();
+            }
+            let now = view.marks.index_generation();
+            if std::mem::replace(&mut generation, now) != now {
+                view.sealer.refresh(&view.index);
+            }
+            if view.index.read().next_to_seal().is_none() {
+                break;
+            }
+            thread::sleep(BETWEEN_TRIES);
+        }
+    }
 }
 
 fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durability) {

@@ -1,11 +1,19 @@
-//! Brings the log into the index: the one place that knows both.
+//! Brings the log into the index.
 
 use crate::event::EventView;
-use crate::index::{Location, Tail};
+use crate::index::{Index, Location};
 use crate::log::frame::Frame;
+use crate::log::recovery::End;
+use crate::log::{Point, Segments};
 
-/// Adds the events of the next frame. An error says what is wrong with it.
-pub(crate) fn add(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static str> {
+/// Adds the events of the next frame, after which the log is at `end`; `true` if a tail is full now. An error says what
+/// is wrong with the frame.
+pub(crate) fn add(
+    index: &mut Index,
+    frame: &Frame<'_>,
+    end: &End,
+    segments: &Segments,
+) -> Result<bool, &'static str> {
     if frame.guards().is_none() {
         return Err("the frame's conditions are malformed");
     }
@@ -14,5 +22,5 @@ pub(crate) fn add(index: &mut Tail, frame: &Frame<'_>) -> Result<(), &'static st
         let event = EventView::decode(record.event).ok_or("an event is malformed")?;
         index.push(&event, Location::new(record.offset, record.length));
     }
-    Ok(())
+    Ok(index.turn(|| Point::of(end, segments.len() as u64).map(|point| point.encode())))
 }

@@ -45,9 +45,11 @@ mod opening;
 mod processes;
 mod query;
 mod read;
+mod sealing;
 pub mod storage;
 mod store;
 mod subscribe;
+mod view;
 
 pub use condition::{AppendCondition, Conflict};
 pub use error::{AppendError, Corruption, OpenError, ReadError, StorageError};

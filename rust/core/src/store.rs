@@ -14,12 +14,13 @@ use crate::error::{AppendError, OpenError, ReadError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::{self, Work};
 use crate::log::{SegmentMaker, Segments, StoreSeed, segment};
-use crate::opening;
-use crate::processes::{Locks, Member};
+use crate::opening::Opening;
+use crate::processes::{Bell, Locks, Member};
 use crate::query::Query;
 use crate::read::{Read, ReadOptions};
 use crate::storage::{Disk, Memory, Storage};
 use crate::subscribe::Subscription;
+use crate::view::View;
 
 /// Smallest and largest value of [`Options::segment_bytes`].
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=segment::MAX_CAPACITY;
@@ -47,6 +48,8 @@ pub struct Options {
     /// The length at which a log segment is full. The first segments are smaller; a larger batch gets a segment of
     /// its own.
     pub segment_bytes: u64,
+    /// How many events the index keeps in memory before it seals them in a file. All handles should use the same.
+    pub index_events: usize,
     /// Whether no other handle, in this process or another, may have the store open at the same time.
     pub exclusive: bool,
 }
@@ -68,6 +71,7 @@ impl Default for Options {
             durability: Durability::Fsync,
             record_conditions: true,
             segment_bytes: 64 << 20,
+            index_events: usize::MAX,
             exclusive: false,
         }
     }
@@ -82,17 +86,19 @@ pub struct Stats {
     pub segments: u64,
     /// Bytes of all segment files, preallocated room included.
     pub log_bytes: u64,
+    /// Files of the index.
+    pub index_files: u64,
+    /// Bytes of all index files.
+    pub index_bytes: u64,
     /// Different event types.
     pub types: u64,
-    /// Different tags.
-    pub tags: u64,
 }
 
 /// An open store. It closes when dropped; reads and subscriptions that are left then answer that it is closed.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    housekeeper: Mutex<Option<JoinHandle<()>>>,
+    housekeepers: Mutex<Vec<JoinHandle<()>>>,
     member: Mutex<Option<Member>>,
     storage: Arc<dyn Storage>,
 }
@@ -105,9 +111,8 @@ pub(crate) struct Shared(RwLock<Option<Arc<Inner>>>);
 /// A store while it is open.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) committer: Arc<Committer>,
-    pub(crate) segments: Arc<Segments>,
-    pub(crate) seed: StoreSeed,
+    committer: Arc<Committer>,
+    pub(crate) view: Arc<View>,
     cursors: Cursors,
 }
 
@@ -132,30 +137,41 @@ impl Store {
         let locks = Locks::open(&*storage, &member)?;
         let entry = member.enter(&*storage)?;
         let segments = Arc::new(Segments::new(Arc::clone(&storage)));
-        let opened = if entry.is_first {
-            opening::recover(&storage, &segments, options.segment_bytes, &locks.ids, options.exclusive)?
-        } else {
-            opening::join(&storage, &segments, options.segment_bytes, &locks.ids)?
+        let opening = Opening {
+            storage: Arc::clone(&storage),
+            segments: Arc::clone(&segments),
+            index_lock: locks.index,
+            lock_ids: locks.ids,
+            options,
         };
+        let opened = if entry.is_first { opening.recover()? } else { opening.join()? };
         entry.complete()?;
-        let seed = StoreSeed::new(opened.writer.store());
-        let syncer = Syncer::new(opened.marks, locks.sync, Arc::clone(&segments), options.durability);
+        let marks = Arc::new(opened.marks);
+        let syncer = Syncer::new(Arc::clone(&marks), locks.sync, Arc::clone(&segments), options.durability);
+        let view = Arc::new(View {
+            seed: StoreSeed::new(opened.writer.store()),
+            writer: Mutex::new(opened.writer),
+            index: RwLock::new(opened.index),
+            sealer: opened.sealer,
+            segments,
+            marks,
+        });
+        let work = Arc::new(Work::default());
         let committer = Arc::new(Committer::new(
             locks.append,
-            opened.writer,
-            opened.index,
+            Arc::clone(&view),
             syncer,
             options.record_conditions,
-            Arc::new(Work::default()),
+            work,
         ));
         let maker = SegmentMaker::new(Arc::clone(&storage));
-        let housekeeper = housekeeping::start(Arc::clone(&committer), maker, options.durability)
+        let housekeepers = housekeeping::start(&committer, maker, options.durability)
             .map_err(StorageError::io("start a thread for", "the store"))?;
         let cursors = Cursors::new(Arc::clone(&storage), locks.cursors);
-        let inner = Inner { committer, segments, seed, cursors };
+        let inner = Inner { committer, view, cursors };
         Ok(Self {
             shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
-            housekeeper: Mutex::new(Some(housekeeper)),
+            housekeepers: Mutex::new(housekeepers.into()),
             member: Mutex::new(Some(member)),
             storage,
         })
@@ -202,13 +218,15 @@ impl Store {
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
         let inner = self.shared.open()?;
-        let (types, tags) = inner.committer.index.read().term_counts();
+        inner.index_up_to(inner.head())?;
+        let index = inner.view.index.read();
         Ok(Stats {
             head: inner.head(),
-            segments: inner.segments.len() as u64,
-            log_bytes: inner.segments.bytes()?,
-            types: types as u64,
-            tags: tags as u64,
+            segments: inner.view.segments.len() as u64,
+            log_bytes: inner.view.segments.bytes()?,
+            index_files: index.sealed().len() as u64,
+            index_bytes: index.sealed().iter().map(|part| part.bytes()).sum(),
+            types: index.type_names().len() as u64,
         })
     }
 
@@ -224,9 +242,10 @@ impl Store {
         let Some(inner) = self.shared.0.write().take() else { return Ok(()) };
         let committer = &inner.committer;
         committer.close();
-        committer.syncer.marks.ring();
+        inner.view.marks.ring(Bell::Head);
         committer.work.stop();
-        if let Some(housekeeper) = self.housekeeper.lock().take() {
+        inner.view.sealer.stop();
+        for housekeeper in self.housekeepers.lock().drain(..) {
             // What it could have failed at is done again here.
             drop(housekeeper.join());
         }
@@ -235,8 +254,13 @@ impl Store {
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
         let Some(member) = member.take() else { return closed };
-        // A prepared file that stays is removed when the store is opened again.
-        let left = member.leave(|| drop(SegmentMaker::new(Arc::clone(&self.storage)).discard()));
+        let left = member.leave(|| {
+            // A prepared file that stays is removed when the store is opened again.
+            drop(SegmentMaker::new(Arc::clone(&self.storage)).discard());
+            if !poisoned {
+                inner.view.seal_long_tail();
+            }
+        });
         closed.and(left)
     }
 }
@@ -263,5 +287,13 @@ impl Shared {
 impl Inner {
     pub(crate) fn head(&self) -> u64 {
         self.committer.syncer.visible()
+    }
+
+    /// Makes sure that the index holds every event up to `head`.
+    pub(crate) fn index_up_to(&self, head: u64) -> Result<(), StorageError> {
+        if self.view.index_up_to(head)? {
+            self.committer.work.seal();
+        }
+        Ok(())
     }
 }

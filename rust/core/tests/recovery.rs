@@ -36,7 +36,7 @@ fn segment_bytes(directory: &Path) -> Vec<u8> {
 }
 
 fn recover(bytes: &[u8]) -> Result<End, Corruption> {
-    scan(NAME, bytes, START, |_, _| Ok(()))
+    scan(NAME, bytes, bytes.len() as u64, START, |_, _| Ok(()))
 }
 
 fn frames(bytes: &[u8]) -> Vec<(u64, Kind)> {
@@ -45,7 +45,7 @@ fn frames(bytes: &[u8]) -> Vec<(u64, Kind)> {
         frames.push((frame.offset, frame.header.kind));
         Ok(())
     };
-    scan(NAME, bytes, START, visit).unwrap();
+    scan(NAME, bytes, bytes.len() as u64, START, visit).unwrap();
     frames
 }
 
@@ -138,7 +138,7 @@ fn a_segment_of_another_place_in_the_log_is_refused() {
         Start { store: Some(uuid::Uuid::nil()), ..START },
     ];
     for start in wrong {
-        assert!(scan(NAME, &bytes, start, |_, _| Ok(())).is_err());
+        assert!(scan(NAME, &bytes, bytes.len() as u64, start, |_, _| Ok(())).is_err());
     }
 }
 
@@ -230,5 +230,5 @@ fn conditions_are_not_kept_where_they_are_not_wanted() {
         assert_eq!(frame.guards().unwrap(), []);
         Ok(())
     };
-    assert_eq!(scan(NAME, &segment_bytes(directory.path()), START, visit).unwrap().next_position, 2);
+    assert_eq!(scan(NAME, &segment_bytes(directory.path()), 1 << 20, START, visit).unwrap().next_position, 2);
 }

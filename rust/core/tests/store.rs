@@ -196,7 +196,7 @@ fn a_closed_store_leaves_only_its_own_files() {
     let mut others: Vec<_> =
         names.map(|name| name.into_string().unwrap()).filter(|name| !name.ends_with(".log")).collect();
     others.sort();
-    assert_eq!(others, ["append.lock", "cursors.lock", "marks", "members.lock", "sync.lock"]);
+    assert_eq!(others, ["append.lock", "cursors.lock", "index.lock", "marks", "members.lock", "sync.lock"]);
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn ends_with_a_seal(directory: &Path) -> bool {
     let name = "00000000000000000001.log";
     let bytes = std::fs::read(directory.join(name)).unwrap();
     let start = Start { store: None, position: 1, previous: 0 };
-    scan(name, &bytes, start, |_, _| Ok(())).is_ok_and(|end| end.last == Some(Kind::Seal))
+    scan(name, &bytes, bytes.len() as u64, start, |_, _| Ok(())).is_ok_and(|end| end.last == Some(Kind::Seal))
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Engine {
         py.detach(|| store.set_cursor(name, position, expected)).map_err(errors::read)
     }
 
-    /// Return figures about the store: head, segments, log_bytes, types, tags.
+    /// Return figures about the store: head, segments, log_bytes, index_files, index_bytes, types.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let store = self.handle.store()?;
         let stats = py.detach(|| store.stats()).map_err(errors::read)?;
@@ -191,7 +191,8 @@ impl Engine {
             ("segments", stats.segments),
             ("log_bytes", stats.log_bytes),
             ("types", stats.types),
-            ("tags", stats.tags),
+            ("index_files", stats.index_files),
+            ("index_bytes", stats.index_bytes),
         ]
         .into_py_dict(py)
     }
@@ -238,5 +239,5 @@ fn options(
         }
     };
     let segment_bytes = segment_bytes.unwrap_or(Options::default().segment_bytes);
-    Ok(Options { durability, record_conditions, segment_bytes, exclusive: false })
+    Ok(Options { durability, record_conditions, segment_bytes, ..Options::default() })
 }

@@ -11,7 +11,7 @@ mod ticket;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex};
 
 pub(crate) use self::sync::Syncer;
 use self::ticket::{Call, PANICKED, Queue, Reply, Request, Ticket};
@@ -19,15 +19,14 @@ use crate::condition::{self, AppendCondition, Conflict};
 use crate::error::{AppendError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::Work;
-use crate::index::{Location, Tail};
-use crate::indexing;
+use crate::index::Location;
 use crate::limits::{self, InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use crate::log::{LogWriter, Reach};
 use crate::processes::SharedLock;
+use crate::read;
+use crate::view::View;
 
 /// Decides and writes appends, and sees to their being durable.
-///
-/// Locks are taken in this order: append, writer, index.
 #[derive(Debug)]
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
@@ -35,9 +34,7 @@ pub(crate) struct Committer {
     unled: Condvar,
     /// Whoever appends holds it, among all processes, from catching up with the log until the written mark has moved.
     append: SharedLock,
-    /// The end of the log as far as this handle has read it. Whoever moves it brings the index along.
-    writer: Mutex<LogWriter>,
-    pub(crate) index: RwLock<Tail>,
+    pub(crate) view: Arc<View>,
     pub(crate) syncer: Syncer,
     record_conditions: bool,
     pub(crate) work: Arc<Work>,
@@ -54,22 +51,13 @@ struct Decided {
 impl Committer {
     pub(crate) fn new(
         append: SharedLock,
-        writer: LogWriter,
-        index: Tail,
+        view: Arc<View>,
         syncer: Syncer,
         record_conditions: bool,
         work: Arc<Work>,
     ) -> Self {
-        Self {
-            queue: Mutex::default(),
-            unled: Condvar::new(),
-            append,
-            writer: Mutex::new(writer),
-            index: RwLock::new(index),
-            syncer,
-            record_conditions,
-            work,
-        }
+        let (queue, unled) = (Mutex::default(), Condvar::new());
+        Self { queue, unled, append, view, syncer, record_conditions, work }
     }
 
     /// Appends the events as one batch unless an event matches one of the conditions.
@@ -134,7 +122,7 @@ impl Committer {
         let mut waiting = requests.into_iter();
         let mut group = Vec::with_capacity(waiting.len());
         let written = self.as_appender(|writer| {
-            let durable = self.syncer.marks.durable();
+            let durable = self.view.marks.durable();
             for request in waiting.by_ref() {
                 let answer = self.decide(writer, &request, &durable);
                 let position = match &answer {
@@ -164,75 +152,64 @@ impl Committer {
         &self,
         work: impl FnOnce(&mut LogWriter) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let marks = &self.syncer.marks;
         let _held = self.append.hold().inspect_err(|error| self.syncer.fail(error))?;
         self.syncer.check()?;
-        let mut writer = self.writer.lock();
-        let done = self.catch_up(&mut writer).and_then(|()| {
-            if marks.is_rolling() {
-                self.clear_away_successors(&writer)?;
-            }
-            work(&mut writer)
-        });
+        let mut writer = self.view.writer.lock();
+        let done = self.go_to_end(&mut writer).and_then(|()| work(&mut writer));
         done.inspect_err(|error| self.syncer.fail(error))
+    }
+
+    /// Reads what others wrote, and removes what an appender left that died while it went on to a new segment.
+    fn go_to_end(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
+        let marks = &self.view.marks;
+        if self.view.catch_up(writer)? {
+            self.work.seal();
+        }
+        if marks.is_rolling() {
+            writer.remove_successors()?;
+            marks.set_rolling(false);
+        }
+        Ok(())
     }
 
     /// Checks one request's conditions and stages its events. What earlier requests staged counts (I4).
     fn decide(&self, writer: &mut LogWriter, request: &Request, durable: &Reach) -> Result<u64, AppendError> {
-        if let Some(conflict) = self.conflict(&request.conditions) {
+        if let Some(conflict) = self.conflict(&request.conditions)? {
             return Err(AppendError::Conflict(conflict));
         }
         let recorded_at = now().max(writer.recorded_at());
         let mut locations = Vec::with_capacity(request.events.len());
         if !writer.has_room(&request.events, &request.guards) {
-            self.syncer.marks.set_rolling(true);
+            self.view.marks.set_rolling(true);
         }
         writer.stage_batch(&request.events, &request.guards, recorded_at, durable, |offset, length| {
             locations.push(Location::new(offset, length));
         })?;
-        let mut index = self.index.write();
+        let mut index = self.view.index.write();
         for (event, location) in request.events.iter().zip(locations) {
             index.push(&event.view(), location);
+        }
+        if index.turn(|| writer.point().map(|point| point.encode())) {
+            self.work.seal();
         }
         Ok(writer.next_position() - 1)
     }
 
-    fn conflict(&self, conditions: &[AppendCondition]) -> Option<Conflict> {
-        let index = self.index.read();
-        conditions.iter().enumerate().find_map(|(condition, AppendCondition { query, after })| {
-            let position = index.first_match(query, after.checked_add(1)?..=u64::MAX)?;
-            Some(Conflict { position, condition })
-        })
-    }
-
-    /// Brings this handle's end of the log, and the index, to where other processes have written.
-    fn catch_up(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
-        let written = self.syncer.marks.written();
-        if writer.reach() == written {
-            return Ok(());
+    fn conflict(&self, conditions: &[AppendCondition]) -> Result<Option<Conflict>, StorageError> {
+        let last = self.view.index.read().last_position();
+        for (condition, AppendCondition { query, after }) in conditions.iter().enumerate() {
+            if *after < last
+                && let Some(position) = read::first_match(&self.view, query, *after + 1..=last)?
+            {
+                return Ok(Some(Conflict { position, condition }));
+            }
         }
-        writer.catch_up(written, |frame, _| indexing::add(&mut self.index.write(), frame))
-    }
-
-    /// Makes sure that the index holds every event up to `head`, which somebody has seen.
-    pub(crate) fn index_up_to(&self, head: u64) -> Result<(), StorageError> {
-        if self.index.read().last_position() >= head {
-            Ok(())
-        } else {
-            self.catch_up(&mut self.writer.lock())
-        }
-    }
-
-    /// Removes what an appender left that died while it went on to a new segment.
-    fn clear_away_successors(&self, writer: &LogWriter) -> Result<(), StorageError> {
-        writer.remove_successors()?;
-        self.syncer.marks.set_rolling(false);
-        Ok(())
+        Ok(None)
     }
 
     /// Writes what is staged and lets others know how far the log is written.
     fn write(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
-        let marks = &self.syncer.marks;
+        let marks = &self.view.marks;
         writer.flush()?;
         if writer.reach() == marks.written() {
             return Ok(());
@@ -266,10 +243,10 @@ impl Committer {
     /// Covers the last batch with a seal, if it is this handle's and has none, so that damage to it cannot be taken for
     /// a torn tail.
     pub(crate) fn seal(&self) -> Result<(), StorageError> {
-        let marks = &self.syncer.marks;
+        let marks = &self.view.marks;
         let is_ours = |writer: &LogWriter| writer.is_unsealed() && writer.reach() == marks.written();
         self.syncer.check()?;
-        if !is_ours(&self.writer.lock()) {
+        if !is_ours(&self.view.writer.lock()) {
             return Ok(());
         }
         self.syncer.sync_now()?;

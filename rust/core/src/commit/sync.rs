@@ -1,8 +1,8 @@
 //! How far the log is durable, who makes it so, and who waits for it.
 //!
 //! One sync at a time, for everybody in all processes: whoever finds the sync lock free takes it, syncs all that is
-//! written, moves the durable mark and rings the bell. The others sleep until the bell rings. Should the syncer die,
-//! its lock is free again, and they look after a moment.
+//! written, moves the durable mark, wakes those whose batches are durable now, and calls one of the others to do the
+//! next sync. Should the syncer die, its lock is free again, and those who wait look after a moment.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::StorageError;
 use crate::log::{Reach, Segments};
-use crate::processes::{Marks, SharedLock};
+use crate::processes::{Bell, Marks, SharedLock};
 use crate::store::Durability;
 
 /// How long a waiter trusts that whoever holds the sync lock is alive and will ring the bell.
@@ -21,7 +21,7 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// Makes the log durable, and knows whether it still can.
 #[derive(Debug)]
 pub(crate) struct Syncer {
-    pub(crate) marks: Marks,
+    pub(crate) marks: Arc<Marks>,
     lock: SharedLock,
     segments: Arc<Segments>,
     durability: Durability,
@@ -29,7 +29,7 @@ pub(crate) struct Syncer {
 
 impl Syncer {
     pub(crate) fn new(
-        marks: Marks,
+        marks: Arc<Marks>,
         lock: SharedLock,
         segments: Arc<Segments>,
         durability: Durability,
@@ -49,7 +49,7 @@ impl Syncer {
     pub(crate) fn wrote(&self, written: Reach) {
         self.marks.publish_written(written);
         if let Durability::Os { .. } = self.durability {
-            self.marks.ring();
+            self.marks.ring(Bell::Head);
         }
     }
 
@@ -64,54 +64,69 @@ impl Syncer {
 
     /// Returns once everything up to `position`, which is written, is durable.
     pub(crate) fn make_durable(&self, position: u64) -> Result<(), StorageError> {
-        self.sync_until(|durable| durable.position >= position)
+        self.sync_until(position, |durable| durable.position >= position)
     }
 
     /// Returns once all that is written now is durable, events or not.
     pub(crate) fn sync_now(&self) -> Result<(), StorageError> {
         let written = self.marks.written();
-        self.sync_until(|durable| *durable >= written)
+        self.sync_until(written.position, |durable| *durable >= written)
     }
 
-    fn sync_until(&self, is_enough: impl Fn(&Reach) -> bool) -> Result<(), StorageError> {
+    fn sync_until(&self, position: u64, is_enough: impl Fn(&Reach) -> bool) -> Result<(), StorageError> {
+        let marks = &self.marks;
         loop {
-            let rings = self.marks.rings();
-            if is_enough(&self.marks.durable()) {
+            // In this order: what happens after a look shows in the bell.
+            let (round, reaches) = marks.sync_round();
+            let rings = (marks.rings(Bell::Sync(round)), marks.rings(Bell::Sync(round + 1)));
+            if is_enough(&marks.durable()) {
                 return Ok(());
             }
             self.check()?;
-            match self.lock.try_hold().inspect_err(|error| self.fail(error))? {
-                Some(held) => {
-                    // Whoever had the lock before may have synced what this caller waits for.
-                    let synced = if is_enough(&self.marks.durable()) {
-                        Ok(())
-                    } else {
-                        self.sync().inspect_err(|error| self.fail(error))
-                    };
-                    // Before the bell: who is woken by it must find the lock free.
-                    drop(held);
-                    self.marks.ring();
-                    synced?;
-                }
-                None => self.marks.wait(rings, PATIENCE),
+            if self.try_to_sync(&is_enough).inspect_err(|error| self.fail(error))? {
+                continue;
+            }
+            if reaches >= position {
+                marks.wait(Bell::Sync(round), rings.0, PATIENCE);
+            } else {
+                marks.wait(Bell::Sync(round + 1), rings.1, PATIENCE);
             }
         }
     }
 
-    /// One sync of all that is written. For the holder of the sync lock.
-    fn sync(&self) -> Result<(), StorageError> {
-        let written = self.marks.written();
-        // Whatever came before this segment was durable before the segment was written to.
-        self.segments.get(written.segment)?.sync()?;
-        self.marks.publish_durable(written);
-        Ok(())
+    /// Syncs, unless it is not needed any more; `false` if somebody else is at it.
+    fn try_to_sync(&self, is_enough: impl Fn(&Reach) -> bool) -> Result<bool, StorageError> {
+        let marks = &self.marks;
+        let Some(held) = self.lock.try_hold()? else { return Ok(false) };
+        let (round, _) = marks.sync_round();
+        let needed = !is_enough(&marks.durable());
+        if needed {
+            let written = marks.written();
+            marks.sync_begins(written.position);
+            // Whatever came before this segment was durable before the segment was written to.
+            self.segments.get(written.segment)?.sync()?;
+            marks.publish_durable(written);
+            marks.sync_ends();
+        }
+        // Before the bells: who is woken must find the lock free.
+        drop(held);
+        if needed {
+            marks.ring(Bell::Sync(round));
+            if self.durability == Durability::Fsync {
+                marks.ring(Bell::Head);
+            }
+        }
+        if marks.written() > marks.durable() {
+            marks.call_one(Bell::Sync(round + 1));
+        }
+        Ok(true)
     }
 
     /// Waits until the visible head is past `after`, `timeout` has run out, or `give_up` says so when woken.
     pub(crate) fn wait(&self, after: u64, timeout: Duration, give_up: impl Fn() -> bool) {
         let until = Instant::now().checked_add(timeout);
         loop {
-            let rings = self.marks.rings();
+            let rings = self.marks.rings(Bell::Head);
             if self.visible() > after || give_up() {
                 return;
             }
@@ -119,7 +134,7 @@ impl Syncer {
             if left.is_zero() {
                 return;
             }
-            self.marks.wait(rings, left.min(LONGEST_SLEEP));
+            self.marks.wait(Bell::Head, rings, left.min(LONGEST_SLEEP));
         }
     }
 
@@ -127,7 +142,10 @@ impl Syncer {
     /// sync leaves it unknown what the disk has, and trying again would not tell (I9).
     pub(crate) fn fail(&self, cause: &dyn Display) {
         self.marks.poison(&cause.to_string());
-        self.marks.ring();
+        let (round, _) = self.marks.sync_round();
+        for bell in [Bell::Sync(round), Bell::Sync(round + 1), Bell::Head] {
+            self.marks.ring(bell);
+        }
     }
 
     /// The poison, if there is any.

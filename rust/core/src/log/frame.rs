@@ -252,7 +252,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record that fills `bytes` and verifies its checksum, which is bound to `position`.
+    /// Reads the record at the start of `bytes` and verifies its checksum, which is bound to `position`.
     pub fn decode(bytes: &'a [u8], seed: StoreSeed, position: u64, offset: u64) -> Option<Self> {
         let mut decoder = Decoder::new(bytes);
         let length = usize::try_from(decoder.u32()?).ok()?;
@@ -260,7 +260,7 @@ impl<'a> Record<'a> {
         let recorded_at = decoder.u64()?;
         let event = decoder.take(length)?;
         let valid = crc32c::crc32c_append(seed.record(position, recorded_at), event) == checksum;
-        (valid && decoder.is_empty()).then_some(Self { offset, length: bytes.len(), recorded_at, event })
+        valid.then_some(Self { offset, length: RECORD_HEADER_BYTES + length, recorded_at, event })
     }
 }
 

@@ -36,8 +36,10 @@ pub(crate) struct Point {
     pub(crate) recorded_at: u64,
     /// The checksum of the last frame.
     pub(crate) previous: u32,
-    /// Whether the last frame ends the segment, or is a seal.
+    /// What the last frame is.
     pub(crate) last: Kind,
+    /// How many segments there are up to this one.
+    pub(crate) segments: u64,
 }
 
 /// Bytes of an encoded point.
@@ -45,7 +47,7 @@ pub(crate) const POINT_BYTES: usize = 64;
 
 impl Point {
     /// `None` for a segment that has no frames.
-    pub(crate) fn of(end: &End) -> Option<Self> {
+    pub(crate) fn of(end: &End, segments: u64) -> Option<Self> {
         Some(Self {
             segment: end.header.first_position,
             offset: end.offset,
@@ -54,7 +56,13 @@ impl Point {
             recorded_at: end.recorded_at,
             previous: end.previous,
             last: end.last?,
+            segments,
         })
+    }
+
+    pub(crate) fn reach(&self) -> Option<Reach> {
+        let position = self.next_position.checked_sub(1)?;
+        Some(Reach { segment: self.segment, end: self.offset, position })
     }
 
     /// The end of the log at this place, in the segment with this header. All before it is durable.
@@ -78,6 +86,7 @@ impl Point {
         words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         out.extend_from_slice(&self.previous.to_le_bytes());
         out.extend_from_slice(&(self.last as u32).to_le_bytes());
+        out.extend_from_slice(&self.segments.to_le_bytes());
         out.resize(POINT_BYTES, 0);
         out.try_into().expect("resized to fit")
     }
@@ -92,6 +101,7 @@ impl Point {
             recorded_at: decoder.u64()?,
             previous: decoder.u32()?,
             last: Kind::of(decoder.u32()?)?,
+            segments: decoder.u64()?,
         })
     }
 }

@@ -62,12 +62,14 @@ impl End {
     }
 }
 
-/// Reads a segment from its bytes, handing each frame to `visit`, which may refuse it with what is wrong.
-pub fn scan<'a>(
+/// Reads a segment from its bytes, handing each frame to `visit`, which may refuse it with what is wrong. Up to the
+/// file's `length` there are only zeros after the bytes.
+pub fn scan(
     name: &str,
-    bytes: &'a [u8],
+    bytes: &[u8],
+    length: u64,
     start: Start,
-    visit: impl FnMut(Frame<'a>, &End) -> Result<(), &'static str>,
+    visit: impl FnMut(Frame<'_>, &End) -> Result<(), &'static str>,
 ) -> Result<End, Corruption> {
     let corrupt = |what: &str| Corruption { file: name.to_owned(), offset: 0, what: what.to_owned() };
     let (header, checksum) = SegmentHeader::decode(bytes).map_err(|what| corrupt(&what))?;
@@ -78,43 +80,59 @@ pub fn scan<'a>(
     if header.previous != start.previous || start.store.is_some_and(|store| store != header.store) {
         return Err(corrupt("the segment does not continue the one before it"));
     }
-    resume(name, rest(bytes, HEADER_BYTES as u64), End::of_empty(header, checksum), visit)
+    let end = End::of_empty(header, checksum);
+    resume(name, rest(bytes, HEADER_BYTES as u64), length, end, visit)
 }
 
-/// Reads the rest of a segment, `bytes`, which stand at the end that is known already.
-pub fn resume<'a>(
+/// Reads the rest of a segment: `bytes` stand at the end that is known already, and up to the file's `length` there are
+/// only zeros after them.
+pub fn resume(
     name: &str,
-    bytes: &'a [u8],
+    bytes: &[u8],
+    length: u64,
     known: End,
-    visit: impl FnMut(Frame<'a>, &End) -> Result<(), &'static str>,
+    mut visit: impl FnMut(Frame<'_>, &End) -> Result<(), &'static str>,
 ) -> Result<End, Corruption> {
     let corrupt =
         |offset: u64, what: &str| Corruption { file: name.to_owned(), offset, what: what.to_owned() };
     let mut end = known;
-    let stopped = frames(bytes, &mut end, visit).map_err(|what| corrupt(end.offset, what))?;
-    let Some(what) = stopped else { return Ok(end) };
-    let (length, capacity) = (known.offset + bytes.len() as u64, end.header.capacity);
-    // A segment without frames may have been about to be made longer.
-    if length < capacity || (length > capacity && end.last.is_some()) {
-        return Err(corrupt(length.min(capacity), "the file is not as long as it was made"));
+    let stopped = frames(bytes, &mut end, &mut visit).map_err(|what| corrupt(end.offset, what))?;
+    let mut rest = rest(bytes, end.offset - known.offset);
+    if stopped.is_none() || rest.iter().all(|byte| *byte == 0) {
+        return check_length(length, &end).map_err(|(at, what)| corrupt(at, what)).map(|()| end);
     }
-    let rest = rest(bytes, end.offset - known.offset);
-    if rest.iter().any(|byte| *byte != 0) {
-        let seed = StoreSeed::new(end.header.store);
-        if proves_durable(rest, seed, end.header.first_position, end.offset) {
-            return Err(corrupt(end.offset, what));
-        }
-        end.torn = true;
+    // The last frame may end with zeros of its own.
+    let mut whole = rest.to_vec();
+    whole.resize(usize::try_from(length.saturating_sub(end.offset)).unwrap_or_default(), 0);
+    let start = end.offset;
+    let stopped = frames(&whole, &mut end, &mut visit).map_err(|what| corrupt(end.offset, what))?;
+    check_length(length, &end).map_err(|(at, what)| corrupt(at, what))?;
+    rest = self::rest(&whole, end.offset - start);
+    let Some(what) = stopped.filter(|_| rest.iter().any(|byte| *byte != 0)) else { return Ok(end) };
+    let seed = StoreSeed::new(end.header.store);
+    if proves_durable(rest, seed, end.header.first_position, end.offset) {
+        return Err(corrupt(end.offset, what));
     }
+    end.torn = true;
     Ok(end)
+}
+
+/// A segment that has not ended is as long as it was made. One without frames may have been about to become longer.
+fn check_length(length: u64, end: &End) -> Result<(), (u64, &'static str)> {
+    let capacity = end.header.capacity;
+    let is_whole = length == capacity || (length > capacity && end.last.is_none());
+    if is_whole || end.last == Some(Kind::End) {
+        return Ok(());
+    }
+    Err((length.min(capacity), "the file is not as long as it was made"))
 }
 
 /// Reads frames from `bytes`, which stand at `end`, and moves `end` past each. Returns why it stopped, `None` after the
 /// frame that ends the segment; an error is what `visit` refused a frame for.
-pub fn frames<'a>(
-    bytes: &'a [u8],
+pub fn frames(
+    bytes: &[u8],
     end: &mut End,
-    mut visit: impl FnMut(Frame<'a>, &End) -> Result<(), &'static str>,
+    mut visit: impl FnMut(Frame<'_>, &End) -> Result<(), &'static str>,
 ) -> Result<Option<&'static str>, &'static str> {
     let (start, seed) = (end.offset, StoreSeed::new(end.header.store));
     while end.last != Some(Kind::End) {
@@ -191,7 +209,7 @@ mod tests {
     }
 
     fn recover(bytes: &[u8]) -> Result<End, Corruption> {
-        scan("log", bytes, Start { store: None, position: 1, previous: 0 }, |_, _| Ok(()))
+        scan("log", bytes, bytes.len() as u64, Start { store: None, position: 1, previous: 0 }, |_, _| Ok(()))
     }
 
     #[test]

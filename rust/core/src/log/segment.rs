@@ -129,12 +129,24 @@ impl Segment {
     /// Reads the header and its checksum.
     pub(crate) fn header(&self) -> Result<(SegmentHeader, u32), StorageError> {
         let mut bytes = [0; HEADER_BYTES];
-        self.read(&mut bytes, 0)?;
-        SegmentHeader::decode(&bytes).map_err(|what| self.corrupt(0, what))
+        let length = usize::try_from(self.len()?).map_or(HEADER_BYTES, |length| length.min(HEADER_BYTES));
+        let bytes = bytes.get_mut(..length).expect("at most the header");
+        self.read(bytes, 0)?;
+        SegmentHeader::decode(bytes).map_err(|what| self.corrupt(0, what))
     }
 
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+    }
+
+    /// Reads if the bytes are in memory; `false` if the device would have to be waited for.
+    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
+        self.file.read_cached_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+    }
+
+    /// Has the device begin to read what is needed soon.
+    pub(crate) fn will_need(&self, offset: u64, length: u64) {
+        self.file.will_need(offset, length);
     }
 
     /// Makes durable what is written. One sync at a time, and none after a failed one: the system tells of a failure
@@ -172,6 +184,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::storage::MappedFile;
 
     /// Tells of a failed sync once, as Linux does.
     #[derive(Debug, Default)]
@@ -198,6 +211,9 @@ mod tests {
         }
         fn sync_all(&self) -> io::Result<()> {
             self.sync_data()
+        }
+        fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 

@@ -25,10 +25,15 @@ impl Segments {
         Self { storage, firsts: RwLock::default(), open: RwLock::default() }
     }
 
-    /// Adds the next segment, which stays open for as long as it is the last one.
+    /// Adds the next segment, which stays open for as long as it is the last one. One that is known stays as it is.
     pub(crate) fn push(&self, segment: Arc<Segment>) {
+        let mut firsts = self.firsts.write();
+        if firsts.last().is_some_and(|last| *last >= segment.first_position) {
+            return;
+        }
+        firsts.push(segment.first_position);
+        drop(firsts);
         self.keep_open(&segment);
-        self.firsts.write().push(segment.first_position);
     }
 
     /// Adds segments that nobody has opened yet.

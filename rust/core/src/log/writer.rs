@@ -80,7 +80,7 @@ impl LogWriter {
 
     /// Where the log ends, with all that is needed to go on from there; `None` if this segment has no frames yet.
     pub(crate) fn point(&self) -> Option<Point> {
-        Point::of(&self.end)
+        Point::of(&self.end, self.segments.len() as u64)
     }
 
     /// Whether the last frame is a batch that no seal covers yet.

@@ -1,5 +1,7 @@
 //! Locks that both the threads and the processes of a store agree on.
 
+use std::sync::Arc;
+
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Member;
@@ -19,6 +21,7 @@ pub(crate) struct Locks {
     pub(crate) append: SharedLock,
     pub(crate) sync: SharedLock,
     pub(crate) cursors: SharedLock,
+    pub(crate) index: Arc<SharedLock>,
     /// What tells the locks' files from others of the same names.
     pub(crate) ids: Vec<u64>,
 }
@@ -28,8 +31,9 @@ impl Locks {
         let open = |name| SharedLock::open(storage, name);
         let (append, sync, cursors) =
             (open(SharedLock::APPEND)?, open(SharedLock::SYNC)?, open(SharedLock::CURSORS)?);
-        let ids = vec![member.lock_id()?, append.id()?, sync.id()?, cursors.id()?];
-        Ok(Self { append, sync, cursors, ids })
+        let index = Arc::new(open(SharedLock::INDEX)?);
+        let ids = vec![member.lock_id()?, append.id()?, sync.id()?, cursors.id()?, index.id()?];
+        Ok(Self { append, sync, cursors, index, ids })
     }
 }
 

@@ -6,9 +6,9 @@
 //!
 //! ```text
 //! word 0 magic and version | 1, 2 store id | 3, 4 boot id | 5 epoch | 6 rolling | 7 prepared for | 8 index generation
-//!      9 process that has the store for itself
+//!      9 process that has the store for itself | 10 number of the sync | 11 position that it reaches
 //!      16 written mark | 32 durable mark | 48..53 lock ids | 64 poisoned, 65 length and 66.. text of its cause
-//!      511 bell
+//!      509 to 511 bells
 //! ```
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::MARKS_FILE;
 use super::mark::{MARK_WORDS, Mark};
 use crate::error::{Corruption, StorageError};
 use crate::log::{Reach, segment};
-use crate::storage::{PAGE_WORDS, SharedPage, Storage};
+use crate::storage::{BELLS, PAGE_WORDS, SharedPage, Storage};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"cpmarks\x02");
 /// The longest text of a cause that is kept.
@@ -41,12 +41,34 @@ enum Word {
     PreparedFor = 7,
     IndexGeneration = 8,
     Exclusive = 9,
+    Round = 10,
+    SyncingTo = 11,
     Written = 16,
     Durable = 32,
     LockIds = 48,
     Poisoned = 64,
     CauseBytes = 65,
     Cause = 66,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bell {
+    /// That the sync of this number is over. Of the two bells, one is for those whose batches the present sync makes
+    /// durable, and one for those who wait for the next, so that nobody is woken in vain.
+    Sync(u64),
+    /// That the visible head has moved, or the store is closed or poisoned.
+    Head,
+}
+
+impl Bell {
+    fn number(self) -> usize {
+        match self {
+            Self::Sync(round) if round.is_multiple_of(2) => 0,
+            Self::Sync(_) => 1,
+            Self::Head => 2,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -96,6 +118,7 @@ impl Marks {
         self.set(Word::BootLow, boot as u64);
         self.set(Word::Rolling, 0);
         self.set(Word::PreparedFor, 0);
+        self.set(Word::SyncingTo, 0);
         self.set(Word::Exclusive, if exclusive { u64::from(std::process::id()) } else { 0 });
         self.mark(Word::Written).publish(self.store, end);
         self.mark(Word::Durable).publish(self.store, end);
@@ -171,18 +194,39 @@ impl Marks {
         self.word(Word::IndexGeneration).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How often the bell has rung, which it does whenever a mark that somebody may wait for has moved.
-    pub(crate) fn rings(&self) -> u32 {
-        self.page.rings()
+    /// The sync that goes on, or the next one: its number, and up to which position the one last begun reaches.
+    pub(crate) fn sync_round(&self) -> (u64, u64) {
+        (self.get(Word::Round), self.get(Word::SyncingTo))
     }
 
-    pub(crate) fn ring(&self) {
-        self.page.ring();
+    /// A sync begins that makes everything up to `position` durable. For the holder of the sync lock.
+    pub(crate) fn sync_begins(&self, position: u64) {
+        self.set(Word::SyncingTo, position);
+    }
+
+    /// It is over. For the holder of the sync lock.
+    pub(crate) fn sync_ends(&self) {
+        self.word(Word::Round).fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often a bell has rung.
+    pub(crate) fn rings(&self, bell: Bell) -> u32 {
+        self.page.rings(bell.number())
+    }
+
+    /// Wakes everybody who waits for the bell.
+    pub(crate) fn ring(&self, bell: Bell) {
+        self.page.ring(bell.number(), u32::MAX);
+    }
+
+    /// Wakes one of those who wait for the bell.
+    pub(crate) fn call_one(&self, bell: Bell) {
+        self.page.ring(bell.number(), 1);
     }
 
     /// Sleeps unless the bell has rung since `seen`; returns when it rings, after `timeout`, or for no reason.
-    pub(crate) fn wait(&self, seen: u32, timeout: Duration) {
-        self.page.wait(seen, timeout);
+    pub(crate) fn wait(&self, bell: Bell, seen: u32, timeout: Duration) {
+        self.page.wait(bell.number(), seen, timeout);
     }
 
     /// Tells all members that nothing may be appended any more. The first cause stays.
@@ -227,7 +271,7 @@ impl Marks {
     }
 
     fn words(&self, word: Word, count: usize) -> &[AtomicU64] {
-        const { assert!((Word::Cause as usize) + MAX_CAUSE_BYTES / 8 < PAGE_WORDS - 1) };
+        const { assert!((Word::Cause as usize) + MAX_CAUSE_BYTES / 8 < PAGE_WORDS - BELLS) };
         let first = word as usize;
         self.page.words().get(first..first + count).expect("every word is inside the page")
     }

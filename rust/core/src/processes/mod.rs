@@ -10,7 +10,7 @@ mod marks;
 mod member;
 
 pub(crate) use lock::{Locks, SharedLock};
-pub(crate) use marks::Marks;
+pub(crate) use marks::{Bell, Marks};
 pub(crate) use member::Member;
 
 /// The page of the shared marks.

@@ -3,20 +3,22 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::Timespec;
-use rustix::io::Errno;
+use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
+use rustix::fs::{Advice, Timespec, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::thread::futex;
 
 use super::locks::DiskLock;
-use super::{DIRECTORY, LockFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// How much zero-filling writes at a time.
 const ZEROS: &[u8] = &[0; 256 << 10];
@@ -120,6 +122,21 @@ impl StorageFile for DiskFile {
         self.0.read_exact_at(buffer, offset)
     }
 
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        let mut into = [IoSliceMut::new(buffer)];
+        match preadv2(&self.0, &mut into, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) if count == buffer.len() => Ok(true),
+            // Not all of it is in memory, or the file system cannot tell.
+            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn will_need(&self, offset: u64, length: u64) {
+        // A hint: without it the read itself waits.
+        let _ignored = fadvise(&self.0, offset, NonZeroU64::new(length), Advice::WillNeed);
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }
@@ -146,19 +163,54 @@ impl StorageFile for DiskFile {
     fn sync_all(&self) -> io::Result<()> {
         self.0.sync_all()
     }
+
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+        // SAFETY: only files that are complete and never written again are mapped, so the bytes do not change under
+        // the slice. Should somebody cut the file short, the process gets a bus error: `docs/design.md` says so under
+        // what is assumed of the world. Copying each page into memory of our own instead would double the memory
+        // that an index takes.
+        #[expect(unsafe_code, reason = "see above")]
+        let mapped = unsafe { Mmap::map(&self.0)? };
+        Ok(Arc::new(MappedDisk(mapped)))
+    }
+}
+
+#[derive(Debug)]
+struct MappedDisk(Mmap);
+
+impl MappedFile for MappedDisk {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, range: Range<usize>) {
+        let (start, end) = (range.start / PAGE_BYTES * PAGE_BYTES, range.end.min(self.0.len()));
+        if start >= end {
+            return;
+        }
+        // SAFETY: the range lies within the mapping, which is shared and read-only: what is dropped here is read from
+        // the same file again when it is next needed, so no byte of the slice changes.
+        #[expect(unsafe_code, reason = "see above")]
+        let released =
+            unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        // A hint: memory that stays resident is no error.
+        drop(released);
+    }
 }
 
 #[derive(Debug)]
 struct MappedPage(MmapRaw);
 
 impl MappedPage {
-    /// The bell is the first half of the last word: a futex is 32 bits wide.
-    fn bell(&self) -> &AtomicU32 {
-        let word = self.words().last().expect("a page has words");
-        // SAFETY: 4 bytes inside a live word, aligned, and only ever used as this atomic: nobody else uses the word.
+    /// A bell and the number of those who wait for it: the halves of a word, since a futex is 32 bits wide.
+    fn bell(&self, bell: usize) -> [&AtomicU32; 2] {
+        let word = self.words().get(PAGE_WORDS - 1 - bell).expect("there are few bells");
+        // SAFETY: each half is 4 bytes inside a live word, aligned, and only ever used as this atomic: nobody else uses
+        // the words of the bells.
         #[expect(unsafe_code, reason = "see above")]
         unsafe {
-            AtomicU32::from_ptr(word.as_ptr().cast::<u32>())
+            let first = word.as_ptr().cast::<u32>();
+            [AtomicU32::from_ptr(first), AtomicU32::from_ptr(first.add(1))]
         }
     }
 }
@@ -176,19 +228,28 @@ impl SharedPage for MappedPage {
         }
     }
 
-    fn rings(&self) -> u32 {
-        self.bell().load(Ordering::SeqCst)
+    fn rings(&self, bell: usize) -> u32 {
+        let [rings, _] = self.bell(bell);
+        rings.load(Ordering::SeqCst)
     }
 
-    fn ring(&self) {
-        self.bell().fetch_add(1, Ordering::SeqCst);
-        // Without the private flag: the waiters may be in other processes.
-        let _nobody_waited = futex::wake(self.bell(), futex::Flags::empty(), i32::MAX as u32);
+    fn ring(&self, bell: usize, count: u32) {
+        let [rings, waiters] = self.bell(bell);
+        rings.fetch_add(1, Ordering::SeqCst);
+        // Whoever is not counted yet will see in the kernel that the bell has rung, and not sleep. One that is killed
+        // stays counted, which costs a call now and then.
+        if waiters.load(Ordering::SeqCst) > 0 {
+            // Without the private flag: the waiters may be in other processes.
+            let _nobody_waited = futex::wake(rings, futex::Flags::empty(), count.min(i32::MAX as u32));
+        }
     }
 
-    fn wait(&self, seen: u32, timeout: Duration) {
+    fn wait(&self, bell: usize, seen: u32, timeout: Duration) {
+        let [rings, waiters] = self.bell(bell);
         let timeout = Timespec::try_from(timeout).ok();
+        waiters.fetch_add(1, Ordering::SeqCst);
         // Every way to return is one that the caller looks again after: rung already, time out, a signal.
-        let _the_reason = futex::wait(self.bell(), futex::Flags::empty(), seen, timeout.as_ref());
+        let _the_reason = futex::wait(rings, futex::Flags::empty(), seen, timeout.as_ref());
+        waiters.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::{LockFile, LockKind, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{BELLS, LockFile, LockKind, MappedFile, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// A directory in memory, gone when the last handle is.
 #[derive(Debug, Default)]
@@ -117,22 +118,43 @@ impl StorageFile for MemoryFile {
     fn sync_all(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+        Ok(Arc::new(Snapshot(self.0.read().clone())))
+    }
+}
+
+#[derive(Debug)]
+struct Snapshot(Vec<u8>);
+
+impl MappedFile for Snapshot {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, _: Range<usize>) {}
 }
 
 #[derive(Debug)]
 struct MemoryPage {
     words: [AtomicU64; PAGE_WORDS],
-    rings: Mutex<u32>,
-    rung: Condvar,
+    rings: [Mutex<u32>; BELLS],
+    rung: [Condvar; BELLS],
 }
 
 impl Default for MemoryPage {
     fn default() -> Self {
         Self {
             words: [const { AtomicU64::new(0) }; PAGE_WORDS],
-            rings: Mutex::default(),
-            rung: Condvar::new(),
+            rings: Default::default(),
+            rung: Default::default(),
         }
+    }
+}
+
+impl MemoryPage {
+    fn bell(&self, bell: usize) -> (&Mutex<u32>, &Condvar) {
+        self.rings.get(bell).zip(self.rung.get(bell)).expect("there are few bells")
     }
 }
 
@@ -141,20 +163,25 @@ impl SharedPage for MemoryPage {
         &self.words
     }
 
-    fn rings(&self) -> u32 {
-        *self.rings.lock()
+    fn rings(&self, bell: usize) -> u32 {
+        *self.bell(bell).0.lock()
     }
 
-    fn ring(&self) {
-        let mut rings = self.rings.lock();
+    fn ring(&self, bell: usize, count: u32) {
+        let (rings, rung) = self.bell(bell);
+        let mut rings = rings.lock();
         *rings = rings.wrapping_add(1);
-        self.rung.notify_all();
+        match count {
+            1 => usize::from(rung.notify_one()),
+            _ => rung.notify_all(),
+        };
     }
 
-    fn wait(&self, seen: u32, timeout: Duration) {
-        let mut rings = self.rings.lock();
+    fn wait(&self, bell: usize, seen: u32, timeout: Duration) {
+        let (rings, rung) = self.bell(bell);
+        let mut rings = rings.lock();
         if *rings == seen {
-            let _whatever_the_reason = self.rung.wait_for(&mut rings, timeout);
+            let _whatever_the_reason = rung.wait_for(&mut rings, timeout);
         }
     }
 }

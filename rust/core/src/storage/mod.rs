@@ -9,6 +9,7 @@ mod memory;
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -54,6 +55,12 @@ pub trait StorageFile: Debug + Send + Sync {
     }
     /// Fills the buffer from `offset`; `UnexpectedEof` if the file ends first.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// The same, unless the device would have to be waited for: then `false`, and the buffer holds anything.
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        self.read_exact_at(buffer, offset).map(|()| true)
+    }
+    /// A hint that these bytes are read soon.
+    fn will_need(&self, _offset: u64, _length: u64) {}
     /// Writes all bytes at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the file `length` bytes long: what follows the first `from` are zeros with space on the device behind them.
@@ -64,19 +71,33 @@ pub trait StorageFile: Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Makes the contents and everything about the file durable.
     fn sync_all(&self) -> io::Result<()>;
+    /// The whole file as memory, for reading. Only for files that nobody changes any more; removing one is no change.
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>>;
 }
 
-/// A page of memory that all processes with the store open see, and a bell that wakes those who wait.
-pub trait SharedPage: Debug + Send + Sync {
-    /// The page as words, so that no access can be torn. The last one is the bell's.
-    fn words(&self) -> &[AtomicU64; PAGE_WORDS];
-    /// How often the bell has rung: to be read before looking whether there is anything to wait for.
-    fn rings(&self) -> u32;
-    /// Rings the bell: wakes everybody who waits, in all processes.
-    fn ring(&self);
-    /// Sleeps unless the bell has rung since `seen`; until it rings, or `timeout` has run out, or for no reason.
-    fn wait(&self, seen: u32, timeout: Duration);
+/// The contents of a file as they were when it was mapped; valid for as long as this is held, even after the file is
+/// removed.
+pub trait MappedFile: Debug + Send + Sync {
+    /// All bytes of the file.
+    fn bytes(&self) -> &[u8];
+    /// A hint that this range is not needed for now, so that resident memory stays flat. The bytes stay readable.
+    fn release(&self, range: Range<usize>);
 }
+
+/// A page of memory that all processes with the store open see, and bells that wake those who wait.
+pub trait SharedPage: Debug + Send + Sync {
+    /// The page as words, so that no access can be torn. The last [`BELLS`] are the bells'.
+    fn words(&self) -> &[AtomicU64; PAGE_WORDS];
+    /// How often a bell has rung: to be read before looking whether there is anything to wait for.
+    fn rings(&self, bell: usize) -> u32;
+    /// Rings a bell: wakes up to `count` of those who wait for it, in all processes.
+    fn ring(&self, bell: usize, count: u32);
+    /// Sleeps unless the bell has rung since `seen`; until it rings, or `timeout` has run out, or for no reason.
+    fn wait(&self, bell: usize, seen: u32, timeout: Duration);
+}
+
+/// How many bells a page has.
+pub const BELLS: usize = 3;
 
 /// A lock that excludes the holders of other handles, in this process or another. It dies with its holder's process.
 ///

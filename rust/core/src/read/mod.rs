@@ -1,0 +1,164 @@
+//! Reads: a snapshot's head, then the matching events in chunks.
+//!
+//! A chunk is found in the index and then read from the log, without any lock. Nothing of the log is kept in memory
+//! beyond the chunk.
+
+mod load;
+mod search;
+
+use std::sync::Arc;
+
+use crate::error::{ReadError, StorageError};
+use crate::event::SequencedEvent;
+use crate::index::Direction;
+use crate::limits::InvalidInput;
+use crate::query::Query;
+use crate::store::Shared;
+use crate::view::View;
+pub(crate) use search::first_match;
+use search::{Enough, Found};
+
+/// The first chunk is small, so that a read of one event costs one event; each next one is larger.
+const FIRST_CHUNK_EVENTS: usize = 16;
+const MAX_CHUNK_EVENTS: usize = 1024;
+const MAX_CHUNK_BYTES: u64 = 1 << 20;
+/// Which part of the log a read covers, and in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Only events after this position (exclusive).
+    pub after: u64,
+    /// Only events up to this position (inclusive).
+    pub until: Option<u64>,
+    /// From the newest to the oldest.
+    pub reverse: bool,
+    /// At most this many events.
+    pub limit: Option<u64>,
+}
+
+/// One read: the head it was taken at, and any number of passes over its events.
+#[derive(Clone, Debug)]
+pub struct Read {
+    store: Arc<Shared>,
+    query: Query,
+    options: ReadOptions,
+    head: u64,
+}
+
+impl Read {
+    pub(crate) fn new(store: Arc<Shared>, query: Query, options: ReadOptions) -> Result<Self, ReadError> {
+        if options.limit == Some(0) {
+            return Err(InvalidInput::ZeroLimit.into());
+        }
+        let inner = store.open()?;
+        let head = inner.head();
+        inner.index_up_to(head)?;
+        Ok(Self { store, query, options, head })
+    }
+
+    /// The head of the snapshot: nothing that this read does not see can appear at or below it (I5).
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// A pass over the events.
+    pub fn chunks(&self) -> Chunks {
+        Chunks {
+            read: self.clone(),
+            low: self.options.after.saturating_add(1),
+            high: self.options.until.unwrap_or(u64::MAX).min(self.head),
+            left: self.options.limit.unwrap_or(u64::MAX),
+            chunk_events: FIRST_CHUNK_EVENTS,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+/// A pass over the events of a read, chunk by chunk.
+#[derive(Debug)]
+pub struct Chunks {
+    read: Read,
+    /// The positions that are still to be searched, both inclusive.
+    low: u64,
+    high: u64,
+    left: u64,
+    chunk_events: usize,
+    buffer: Vec<u8>,
+}
+
+impl Chunks {
+    /// The next events in order; empty when there are no more. After an error the same events are tried again.
+    pub fn next_chunk(&mut self) -> Result<Vec<SequencedEvent>, ReadError> {
+        let store = self.read.store.open()?;
+        let (low, high) = (self.low, self.high);
+        let events = self.find_and_load(&store.view).inspect_err(|_| (self.low, self.high) = (low, high))?;
+        self.chunk_events = (self.chunk_events * 4).min(MAX_CHUNK_EVENTS);
+        self.left -= events.len() as u64;
+        Ok(events)
+    }
+
+    /// Whether it is certain, without looking, that there are no more events.
+    pub fn is_over(&self) -> bool {
+        self.low > self.high || self.left == 0
+    }
+
+    fn find_and_load(&mut self, view: &View) -> Result<Vec<SequencedEvent>, StorageError> {
+        let (mut found, mut events) = (Vec::new(), Vec::new());
+        while events.is_empty() && !self.is_over() {
+            found.clear();
+            while found.is_empty() && !self.is_over() {
+                self.search(view, &mut found)?;
+            }
+            load::all(view, &found, &mut self.buffer, &mut events)?;
+            if found.iter().any(|found| found.unconfirmed) {
+                events.retain(|event| self.read.query.matches(&event.event.view()));
+            }
+        }
+        Ok(events)
+    }
+
+    /// Finds the events of the next chunk, and moves past what was searched.
+    fn search(&mut self, view: &View, found: &mut Vec<Found>) -> Result<(), StorageError> {
+        let direction = if self.read.options.reverse { Direction::Backward } else { Direction::Forward };
+        let events = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.chunk_events);
+        let enough = Enough { events, bytes: MAX_CHUNK_BYTES };
+        let searched =
+            search::search(view, &self.read.query, self.low..=self.high, direction, enough, found)?;
+        match direction {
+            Direction::Forward => self.low = searched.saturating_add(1),
+            // Position 0 does not exist, so a search that reached 1 is over.
+            Direction::Backward => self.high = searched.saturating_sub(1),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, Options, QueryItem, Store};
+
+    #[test]
+    fn no_event_is_lost_or_doubled_where_windows_and_chunks_meet() {
+        let store = Store::open_memory(Options::default()).unwrap();
+        for every in 1..=200 {
+            let tags = [7, 17, 18, 40].iter().filter(|n| every % **n == 0).map(|n| n.to_string());
+            let event = Event::new("A", &tags.collect::<Vec<_>>(), b"", None, None).unwrap();
+            store.append(vec![event], vec![]).unwrap();
+        }
+        for every in [7, 17, 18, 40] {
+            let item = QueryItem::new::<&str, _>(&[], &[every.to_string()]).unwrap();
+            let query = Query::items(vec![item]).unwrap();
+            for reverse in [false, true] {
+                let options = ReadOptions { reverse, ..ReadOptions::default() };
+                let mut chunks = store.read(query.clone(), options).unwrap().chunks();
+                let chunks =
+                    std::iter::from_fn(|| Some(chunks.next_chunk().unwrap()).filter(|c| !c.is_empty()));
+                let mut positions: Vec<u64> = chunks.flatten().map(|event| event.position).collect();
+                if reverse {
+                    positions.reverse();
+                }
+                assert_eq!(positions, (every..=200).step_by(every as usize).collect::<Vec<_>>());
+            }
+        }
+    }
+}

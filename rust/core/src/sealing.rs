@@ -1,0 +1,302 @@
+//! Keeps the index files: seals tails, merges neighbours, mends what is damaged. It knows the index and the log.
+//!
+//! All of it happens off the append path. One handle at a time, among all processes, makes and removes files; the
+//! others see from a number in the shared marks that there are new ones, and take them into use.
+
+use std::cmp::Reverse;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use crate::error::StorageError;
+use crate::index::sealed::{self, Damaged, MergeError, Sealed};
+use crate::index::{Full, Index};
+use crate::indexing;
+use crate::log::recovery::End;
+use crate::log::{LogWriter, Point, SegmentMaker, Segments};
+use crate::processes::SharedLock;
+use crate::storage::{MappedFile, Storage, StorageFile};
+
+/// So many neighbours of about the same size are merged into one, which is then about so many times as large.
+const MERGED_AT_ONCE: u32 = 4;
+
+/// Name of the index file that is being made. There is one maker at a time.
+const UNFINISHED: &str = "index.tmp";
+
+/// Whether a file of this name is left over from making an index file.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    name == UNFINISHED
+}
+
+/// Makes, finds and removes index files.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) lock: Arc<SharedLock>,
+    pub(crate) store: Uuid,
+    /// How many events are sealed together.
+    pub(crate) run_events: usize,
+    /// Set when the store is being closed: what takes long is left for another time.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Sealer {
+    /// The sealed parts that there are files of, from position 1 on without a gap, the largest for each stretch. A file
+    /// that cannot be used is passed over: what it would have held is read from the log again (I7).
+    pub(crate) fn load(&self, known: &[Arc<Sealed>]) -> Vec<Arc<Sealed>> {
+        let names = self.storage.list().unwrap_or_default();
+        let mut runs: Vec<(u64, u64)> = names.iter().filter_map(|name| sealed::positions(name)).collect();
+        runs.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
+        let mut parts: Vec<Arc<Sealed>> = Vec::new();
+        let mut next = 1;
+        for (first, last) in runs {
+            if first != next {
+                continue;
+            }
+            let known = known.iter().find(|part| part.positions() == (first..=last)).cloned();
+            if let Some(part) = known.or_else(|| self.open(first, last)) {
+                next = last + 1;
+                parts.push(part);
+            }
+        }
+        parts
+    }
+
+    /// Takes into use what files there are.
+    pub(crate) fn refresh(&self, index: &RwLock<Index>) {
+        let known = index.read().sealed();
+        let parts = self.load(&known);
+        index.write().replace_sealed(parts);
+    }
+
+    /// Seals what is full and durable, and merges what has become many; `true` if there are new files. Does nothing
+    /// while somebody else is at it.
+    pub(crate) fn tend(
+        &self,
+        index: &RwLock<Index>,
+        durable: impl Fn() -> u64,
+    ) -> Result<bool, StorageError> {
+        let Some(_held) = self.lock.try_hold()? else { return Ok(false) };
+        self.refresh(index);
+        let mut changed = false;
+        while !self.stopping.load(Ordering::Relaxed) {
+            let next = index.read().next_to_seal().filter(|full| full.tail.last_position() <= durable());
+            if let Some(full) = next {
+                self.seal(&full)?;
+                self.refresh(index);
+            } else if !self.merge(index)? {
+                break;
+            }
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Seals the current tail as well, which is durable and ends at `point`. For the last member, when it leaves.
+    pub(crate) fn seal_tail(&self, index: &RwLock<Index>, point: &Point) {
+        index.write().close_tail(point.encode());
+        self.absorb(&mut index.write());
+    }
+
+    /// Seals all full tails, for a member that is alone. A failure costs memory now and time at the next opening.
+    pub(crate) fn absorb(&self, index: &mut Index) {
+        while let Some(full) = index.next_to_seal() {
+            let before = index.sealed().len();
+            if self.seal(&full).is_err() {
+                return;
+            }
+            index.replace_sealed(self.load(&index.sealed()));
+            if index.sealed().len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Makes the index whole again where a file turned out to be damaged, from the log.
+    pub(crate) fn mend(&self, index: &RwLock<Index>, damaged: &Damaged) -> Result<(), StorageError> {
+        let _held = self.lock.hold()?;
+        self.replace(index, damaged)
+    }
+
+    fn replace(&self, index: &RwLock<Index>, damaged: &Damaged) -> Result<(), StorageError> {
+        let parts = index.read().sealed();
+        let Some(number) = parts.iter().position(|part| part.name() == damaged.file) else {
+            // Somebody else has mended it.
+            return Ok(());
+        };
+        let (before, from) = parts.split_at(number);
+        let Some((bad, after)) = from.split_first() else { return Ok(()) };
+        let name = bad.name();
+        match self.storage.remove(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StorageError::io("remove", name)(error));
+            }
+            _ => {}
+        }
+        let mut scratch = Index::new(before.to_vec(), self.run_events);
+        self.read_again(&mut scratch, before.last(), bad)?;
+        let mut known = before.to_vec();
+        known.extend_from_slice(after);
+        index.write().replace_sealed(self.load(&known));
+        Ok(())
+    }
+
+    /// Indexes and seals the events of `bad`, which come after those of `before`.
+    fn read_again(
+        &self,
+        scratch: &mut Index,
+        before: Option<&Arc<Sealed>>,
+        bad: &Sealed,
+    ) -> Result<(), StorageError> {
+        let bug = |what| self.segments.get(1).and_then(|segment| Err(segment.corrupt(0, what)));
+        let (segment, end) = match before {
+            None => {
+                let segment = self.segments.get(1)?;
+                let (header, checksum) = segment.header()?;
+                (segment, End::of_empty(header, checksum))
+            }
+            Some(part) => {
+                let Some(point) = Point::decode(part.point()) else {
+                    return bug("an index file has no point");
+                };
+                let segment = self.segments.get(point.segment)?;
+                let header = segment.header()?.0;
+                (segment, point.end(header))
+            }
+        };
+        let Some(to) = Point::decode(bad.point()) else { return bug("an index file has no point") };
+        let Some(reach) = to.reach() else { return bug("an index file has no events") };
+        let maker = SegmentMaker::new(Arc::clone(&self.storage));
+        let mut log = LogWriter::resume(maker, Arc::clone(&self.segments), 0, segment, end);
+        log.catch_up(reach, |frame, end| {
+            if indexing::add(scratch, frame, end, &self.segments)? {
+                self.absorb(scratch);
+            }
+            Ok(())
+        })?;
+        scratch.close_tail(to.encode());
+        self.absorb(scratch);
+        Ok(())
+    }
+
+    /// Leaves what takes long for another time.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes all index files.
+    pub(crate) fn remove_all(&self, names: &[String]) -> Result<(), StorageError> {
+        for name in names.iter().filter(|name| sealed::positions(name).is_some()) {
+            self.storage.remove(name).map_err(StorageError::io("remove", name))?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, first: u64, last: u64) -> Option<Arc<Sealed>> {
+        let name = sealed::file_name(first, last);
+        let mapped = self.storage.open(&name).and_then(|file| file.map()).ok()?;
+        let part = Sealed::open(name, mapped, self.store).ok()?;
+        (part.positions() == (first..=last)).then(|| Arc::new(part))
+    }
+
+    /// Seals a tail, whose events are all durable. For the holder of the index lock.
+    fn seal(&self, full: &Full) -> Result<(), StorageError> {
+        let name = sealed::file_name(full.tail.first_position(), full.tail.last_position());
+        self.publish(&name, |file| sealed::build(&full.tail, &full.point, self.store, file))
+    }
+
+    /// Merges one run of neighbours, if there is one to merge. For the holder of the index lock.
+    fn merge(&self, index: &RwLock<Index>) -> Result<bool, StorageError> {
+        let parts = index.read().sealed();
+        let level = |part: &Arc<Sealed>| part.event_count().max(1).ilog(MERGED_AT_ONCE);
+        let mut runs = parts.windows(MERGED_AT_ONCE as usize).rev();
+        let Some(run) =
+            runs.find(|run| run.windows(2).all(|pair| matches!(pair, [a, b] if level(a) == level(b))))
+        else {
+            return Ok(false);
+        };
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(false) };
+        let name = sealed::file_name(*first.positions().start(), last.last_position());
+        let mut damaged = None;
+        let merged = self.publish(&name, |file| {
+            let file = Cancellable { file, stopping: &self.stopping };
+            sealed::merge(run, &file).or_else(|error| match error {
+                MergeError::Io(error) => Err(error),
+                MergeError::Damaged(found) => {
+                    damaged = Some(found);
+                    Err(ErrorKind::InvalidData.into())
+                }
+            })
+        });
+        match (damaged, merged) {
+            (Some(damaged), _) => return self.replace(index, &damaged).map(|()| true),
+            (None, Err(_)) if self.stopping.load(Ordering::Relaxed) => return Ok(false),
+            (None, merged) => merged?,
+        }
+        self.refresh(index);
+        for part in run {
+            // One that stays is passed over, since the merged one is larger.
+            drop(self.storage.remove(part.name()));
+        }
+        Ok(true)
+    }
+
+    /// Makes a file that appears under its name once it is complete.
+    fn publish(
+        &self,
+        name: &str,
+        write: impl FnOnce(&dyn StorageFile) -> io::Result<()>,
+    ) -> Result<(), StorageError> {
+        let file = self.storage.create(UNFINISHED).map_err(StorageError::io("create", UNFINISHED))?;
+        write(&*file).and_then(|()| file.sync_all()).map_err(StorageError::io("write", UNFINISHED))?;
+        self.storage.rename(UNFINISHED, name).map_err(StorageError::io("rename", UNFINISHED))
+    }
+}
+
+/// A file that refuses to be written to once the store is being closed.
+#[derive(Debug)]
+struct Cancellable<'a> {
+    file: &'a dyn StorageFile,
+    stopping: &'a AtomicBool,
+}
+
+impl StorageFile for Cancellable<'_> {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn preallocate(&self, from: u64, length: u64) -> io::Result<()> {
+        self.file.preallocate(from, length)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+        self.file.map()
+    }
+}

@@ -1,0 +1,72 @@
+//! What one handle knows of the log: how far it has read it, and the index of that.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::StorageError;
+use crate::index::Index;
+use crate::index::sealed::Damaged;
+use crate::indexing;
+use crate::log::{LogWriter, Segments, StoreSeed};
+use crate::processes::Marks;
+use crate::sealing::Sealer;
+
+/// Reading so many events when the store is opened takes a few milliseconds.
+const LONG_TAIL: usize = 1 << 14;
+
+/// The end of the log as far as it is known here, and the index up to there.
+///
+/// Locks are taken in this order: the append lock, `writer`, the index lock, `index`.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// Whoever moves it brings the index along.
+    pub(crate) writer: Mutex<LogWriter>,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) sealer: Sealer,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) marks: Arc<Marks>,
+    pub(crate) seed: StoreSeed,
+}
+
+impl View {
+    /// Reads what other processes have written since; `true` if a tail of the index is full now.
+    pub(crate) fn catch_up(&self, writer: &mut LogWriter) -> Result<bool, StorageError> {
+        let written = self.marks.written();
+        let mut full = false;
+        if writer.reach() != written {
+            writer.catch_up(written, |frame, end| {
+                full |= indexing::add(&mut self.index.write(), frame, end, &self.segments)?;
+                Ok(())
+            })?;
+        }
+        Ok(full)
+    }
+
+    /// Makes sure that the index holds every event up to `head`, which somebody has seen; `true` if a tail is full now.
+    pub(crate) fn index_up_to(&self, head: u64) -> Result<bool, StorageError> {
+        if self.index.read().last_position() >= head {
+            Ok(false)
+        } else {
+            self.catch_up(&mut self.writer.lock())
+        }
+    }
+
+    /// Seals what is in memory if reading it again would take long. For the last member, once all is durable.
+    pub(crate) fn seal_long_tail(&self) {
+        let writer = self.writer.lock();
+        if self.index.read().tail_events() >= LONG_TAIL
+            && writer.reach() == self.marks.durable()
+            && let Some(point) = writer.point()
+        {
+            self.sealer.seal_tail(&self.index, &point);
+        }
+    }
+
+    /// Makes the index whole again where a file turned out to be damaged.
+    pub(crate) fn mend(&self, damaged: &Damaged) -> Result<(), StorageError> {
+        self.sealer.mend(&self.index, damaged)?;
+        self.marks.index_changed();
+        Ok(())
+    }
+}
