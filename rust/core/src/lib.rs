@@ -48,6 +48,7 @@ pub mod storage;
 mod store;
 mod subscribe;
 
+pub use commit::Inbox;
 pub use condition::{AppendCondition, Conflict};
 pub use error::{AppendError, Corruption, OpenError, ReadError, StorageError};
 pub use event::{Event, EventView, SequencedEvent, Tags};
