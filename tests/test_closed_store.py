@@ -11,9 +11,15 @@ from tests.model import Draft
 
 A = cp.Query().add_item(types=["A"])
 
+
+async def append_async(store: cp.EmbeddedStore) -> int:
+    return await store.append_async([Draft("A").raw()])
+
+
 CLOSED: dict[str, Callable[[cp.EmbeddedStore], Any]] = {
     "append": lambda store: store.append([Draft("A").raw()]),
     "append under a condition": lambda store: store.append([Draft("A").raw()], cp.AppendCondition(A)),
+    "append_async": lambda store: asyncio.run(append_async(store)),
     "read": lambda store: list(store.read()),
     "head": lambda store: store.head(),
     "subscribe": lambda store: next(iter(store.subscribe())),

@@ -42,6 +42,7 @@ def test_importing_leaves_signals_alone_and_works_in_any_thread() -> None:
         "next(store.subscribe())",
         "[store.append([event('x')]) for _ in iter(int, 1)]",
         "asyncio.run(follow())",
+        "asyncio.run(append())",
     ],
 )
 def test_ctrl_c_ends_what_waits(waiting: str) -> None:
@@ -52,6 +53,10 @@ def test_ctrl_c_ends_what_waits(waiting: str) -> None:
         async def follow():
             async for event in store.subscribe():
                 say("nothing was appended")
+
+        async def append():
+            while True:
+                await store.append_async([event("x")])
 
         try:
             say("ready")
@@ -102,6 +107,35 @@ def test_the_interpreter_exits_quietly_with_everything_open(open_on_disk: Opener
     assert open_on_disk().head() == 5000 * tries(3, 50)
 
 
+@pytest.mark.parametrize("end", ["pass", "sys.exit()", "append_in_a_thread()", "os._exit(0)"])
+def test_the_interpreter_exits_quietly_with_appends_under_way(
+    open_on_disk: Opener, tmp_path: Path, end: str
+) -> None:
+    """The thread that answers has nothing to do with the interpreter, so its end does not matter to it."""
+    program = f"""
+        import asyncio
+        store = cp.open(sys.argv[1])
+
+        def append_in_a_thread():
+            threading.Thread(target=lambda: asyncio.run(append()), daemon=True).start()
+            time.sleep(0.01)
+
+        async def append():
+            kept.extend(store.append_async([event("x")]) for _ in range(1000))
+            await kept[0]
+
+        kept = []
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(append())
+        say("done")
+        loop.close()
+        {end}
+    """
+    for _ in range(tries(2, 50)):
+        assert child.run(program, tmp_path / "store") == ["done"]
+    assert open_on_disk().head() > 0
+
+
 def test_a_store_that_was_never_closed_is_free_when_nobody_refers_to_it(
     open_on_disk: Opener, tmp_path: Path
 ) -> None:
@@ -133,15 +167,53 @@ def test_a_closed_store_holds_no_file_open(open_on_disk: Opener, tmp_path: Path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_in_the_midst_of_appends_has_a_loop_and_a_store_of_its_own(
+    open_on_disk: Opener, tmp_path: Path
+) -> None:
+    program = """
+        import asyncio, warnings
+        warnings.simplefilter("ignore")
+
+        async def append(store, count):
+            return await asyncio.gather(*[store.append_async([event("x")]) for _ in range(count)])
+
+        async def main():
+            store = cp.open(sys.argv[1] + "/parent")
+            appends = [store.append_async([event("x")]) for _ in range(300)]
+            pid = os.fork()
+            if pid == 0:
+                # asyncio knows that the loop is the parent's.
+                with cp.open(sys.argv[1] + "/child") as own:
+                    asyncio.new_event_loop().run_until_complete(append(own, 300))
+                    say("child", own.head())
+                os._exit(0)
+            say("parent", len(set(await asyncio.gather(*appends))))
+            say("status", os.waitpid(pid, 0)[1])
+
+        asyncio.run(main())
+    """
+    for n in range(tries(3, 100)):
+        (tmp_path / str(n)).mkdir()
+        said = child.run(program, tmp_path / str(n))
+        assert sorted(said) == ["child 300", "parent 300", "status 0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_is_refused_and_its_parent_goes_on(open_on_disk: Opener, tmp_path: Path) -> None:
     """In a peer, use after a fork hung."""
     program = """
-        import warnings
+        import asyncio, warnings
         warnings.simplefilter("ignore")
         store = cp.open(sys.argv[1])
         store.append([event("x")])
+
+        async def append():
+            return await store.append_async([event("y")])
+
+        asyncio.run(append())
         uses = [
             lambda: store.append([event("y")]),
+            lambda: asyncio.run(append()),
             lambda: store.head(),
             lambda: list(store.read()),
             lambda: store.wait(0),
@@ -167,12 +239,12 @@ def test_a_forked_child_is_refused_and_its_parent_goes_on(open_on_disk: Opener, 
         store.close()
     """
     with child.running(program, tmp_path / "store") as process:
-        assert [child.line(process) for _ in range(6)] == ["refused"] * 6
-        assert child.line(process) == "parent 2"
+        assert [child.line(process) for _ in range(7)] == ["refused"] * 7
+        assert child.line(process) == "parent 3"
         assert child.line(process) == "locked"
         with pytest.raises(cp.StoreLocked):
             open_on_disk()
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(60) == 0
-    assert [e.data for e in open_on_disk().read()] == [b"x", b"z"]
+    assert [e.data for e in open_on_disk().read()] == [b"x", b"y", b"z"]

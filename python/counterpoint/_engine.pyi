@@ -3,7 +3,8 @@
 Private: import the public names from :mod:`counterpoint`. `stubtest` compares this file with the module.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from asyncio import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any, Final, Literal, final
 from uuid import UUID
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_QUERY_ITEMS",
     "MAX_TAGS",
     "MAX_TEXT_BYTES",
+    "Answers",
     "Conflict",
     "CorruptionError",
     "Engine",
@@ -213,6 +215,17 @@ class Subscription:
     def try_next(self) -> SequencedEvent | None: ...
 
 @final
+class Answers:
+    """The answers for one event loop, which watches `fileno` and calls `resolve` when it is readable.
+
+    `refused` makes the exception for a conflict, of its position and the condition that is broken.
+    """
+
+    def __new__(cls, refused: Callable[[int, Any], BaseException]) -> Answers: ...
+    def fileno(self) -> int: ...
+    def resolve(self) -> None: ...
+
+@final
 class Engine:
     """One open store. `items=None` stands for the query that matches every event."""
 
@@ -239,6 +252,16 @@ class Engine:
         events: Iterable[RawEvent],
         conditions: Sequence[tuple[Sequence[QueryItem] | None, int]] = (),
     ) -> int | Conflict: ...
+    def submit(
+        self,
+        events: Iterable[RawEvent],
+        conditions: Sequence[tuple[Sequence[QueryItem] | None, int]],
+        given: tuple[object, ...],
+        answers: Answers,
+        future: Future[int],
+    ) -> None:
+        """Queue an append. `given` are the conditions as `answers` tells them to its `refused`."""
+
     def read(
         self,
         items: Sequence[QueryItem] | None = None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from asyncio import Future, get_running_loop
+from collections.abc import Iterable
 from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Literal, Self
 
 from counterpoint._engine import Conflict, Engine, QueryItem, RawEvent, Read
+from counterpoint.answers import answers_in
 from counterpoint.errors import AppendConditionFailed, StoreClosed
 from counterpoint.query import WHOLE, AppendCondition, Query
 from counterpoint.subscription import Subscription
@@ -78,6 +80,23 @@ class EmbeddedStore:
         if isinstance(outcome, Conflict):
             raise AppendConditionFailed(outcome.position, conditions[outcome.condition])
         return outcome
+
+    def append_async(
+        self, events: Iterable[RawEvent], condition: AppendCondition | Iterable[AppendCondition] | None = None
+    ) -> Future[int]:
+        """Append as :meth:`append` does, without blocking; await the position. See ``Store.append_async``.
+
+        It is queued when this returns, so the appends of one thread are stored in the order of the calls. Bad
+        arguments, ``StoreClosed`` and a missing event loop (RuntimeError) are raised here, before that; a
+        refusal and trouble with the storage by awaiting. Closing the store finishes what is queued first.
+        """
+        # Not a coroutine, which would be one more object and a start for each append.
+        conditions = _conditions(condition)
+        loop = get_running_loop()
+        future: Future[int] = loop.create_future()
+        guards = [(c.query.items, c.after) for c in conditions]
+        self._engine.submit(events, guards, conditions, answers_in(loop), future)
+        return future
 
     def read(
         self,
@@ -152,7 +171,7 @@ class EmbeddedStore:
         return f"<EmbeddedStore {self._path!r}{' (closed)' if self.closed else ''}>"
 
 
-def _conditions(condition: AppendCondition | Iterable[AppendCondition] | None) -> Sequence[AppendCondition]:
+def _conditions(condition: AppendCondition | Iterable[AppendCondition] | None) -> tuple[AppendCondition, ...]:
     if condition is None:
         return ()
     if isinstance(condition, AppendCondition):

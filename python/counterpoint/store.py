@@ -6,7 +6,7 @@ increasing integer that may have gaps and be of any size, and nothing above this
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -54,6 +54,19 @@ class Store(Protocol):
 
         Raises AppendConditionFailed if a condition is broken: nothing was stored, no position was used up.
         Raises ValueError for an append without events, whatever the conditions say.
+        """
+        ...
+
+    def append_async(
+        self, events: Iterable[RawEvent], condition: AppendCondition | Iterable[AppendCondition] | None = None
+    ) -> Awaitable[int]:
+        """Append as :meth:`append` does, for a task of the running event loop: ``await`` gives the position.
+
+        It does not block the loop, and takes no thread for each append. Await it, once: a store may begin at
+        the call or only when it is awaited, and may raise what :meth:`append` raises at either of the two.
+        Appends of which each is awaited before the next are stored in that order.
+
+        Cancelling it leaves open whether the events are stored: read to find out.
         """
         ...
 

@@ -1,5 +1,6 @@
 """What mypy must understand of stores, events and registries, and what it must refuse."""
 
+import asyncio
 import os
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +56,19 @@ def stores(path: os.PathLike[str], raw: cp.RawEvent, condition: cp.AppendConditi
     store.append([Paid("o1")])  # type: ignore[list-item]
     store.append([raw], cp.Query.all())  # type: ignore[arg-type]
     store.read("order:o1")  # type: ignore[arg-type]
+
+
+async def asynchronous_appends(raw: cp.RawEvent, condition: cp.AppendCondition) -> None:
+    store = cp.open("memory:")
+    any_store: cp.Store = store
+    assert_type(await store.append_async([raw]), int)
+    assert_type(store.append_async([raw]), asyncio.Future[int])
+    assert_type(await any_store.append_async((raw for _ in "ab"), condition), int)
+    assert_type(await any_store.append_async([raw], [condition, condition]), int)
+    assert_type(await asyncio.gather(*[any_store.append_async([raw]) for _ in "ab"]), list[int])
+
+    await store.append_async([Paid("o1")])  # type: ignore[list-item]
+    await store.append_async([raw], cp.Query.all())  # type: ignore[arg-type]
 
 
 async def subscriptions(store: cp.Store) -> None:

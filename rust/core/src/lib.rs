@@ -51,6 +51,7 @@ mod store;
 mod subscribe;
 mod view;
 
+pub use commit::Inbox;
 pub use condition::{AppendCondition, Conflict};
 pub use error::{AppendError, Corruption, OpenError, ReadError, StorageError};
 pub use event::{Event, EventView, SequencedEvent, Tags};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::commit::{Committer, Syncer};
+use crate::commit::{Committer, Inbox, Syncer};
 use crate::condition::AppendCondition;
 use crate::cursors::Cursors;
 use crate::error::{AppendError, OpenError, ReadError, StorageError};
@@ -181,6 +181,18 @@ impl Store {
     /// Returns the position of the last event once it is as durable as the store promises.
     pub fn append(&self, events: Vec<Event>, conditions: Vec<AppendCondition>) -> Result<u64, AppendError> {
         self.shared.get().ok_or(AppendError::Closed)?.committer.append(events, conditions)
+    }
+
+    /// Queues an append and returns at once. What [`Store::append`] would return is delivered to the inbox under `id`,
+    /// which need not be unique; an error that is returned here is not. Submitted appends keep their order.
+    pub fn submit(
+        &self,
+        events: Vec<Event>,
+        conditions: Vec<AppendCondition>,
+        inbox: &Arc<dyn Inbox>,
+        id: u64,
+    ) -> Result<(), AppendError> {
+        self.shared.get().ok_or(AppendError::Closed)?.committer.submit(events, conditions, inbox, id)
     }
 
     /// Takes a snapshot and reads from it.

@@ -13,7 +13,7 @@ use counterpoint::{MAX_QUERY_ITEMS, Query};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString};
 use uuid::Uuid;
 
 use crate::errors;
@@ -69,7 +69,9 @@ pub fn conditions(given: &Any<'_>) -> PyResult<Vec<AppendCondition>> {
 
 /// The events of one batch, from any iterable. Stops at the first that would make the batch too large.
 pub fn events(given: &Any<'_>) -> PyResult<Vec<Event>> {
-    let iterable = given.hasattr("__iter__")? || given.hasattr("__getitem__")?;
+    // Nearly always a list, which saves looking for a method.
+    let iterable =
+        given.is_instance_of::<PyList>() || given.hasattr("__iter__")? || given.hasattr("__getitem__")?;
     if given.is_instance_of::<RawEvent>() || !iterable {
         return Err(wrong_type(
             "events",

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use counterpoint::{AppendCondition, AppendError, Durability, OpenError, Options, Query, ReadOptions, Store};
+use counterpoint::{AppendCondition, Durability, OpenError, Options, Query, ReadOptions, Store};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
+use pyo3::types::{IntoPyDict, PyDict, PyTuple};
 
+use crate::answers::Answers;
 use crate::arguments;
 use crate::errors;
 use crate::handle::Handle;
@@ -93,11 +94,26 @@ impl Engine {
         let events = arguments::events(events)?;
         match py.detach(|| store.append(events, conditions)) {
             Ok(position) => Ok(Appended::Position(position)),
-            Err(AppendError::Conflict(conflict)) => Ok(Appended::Refused(conflict.into())),
-            Err(AppendError::Invalid(error)) => Err(errors::invalid(error)),
-            Err(AppendError::Closed) => Err(errors::closed()),
-            Err(AppendError::Storage(error)) => Err(errors::storage(error)),
+            Err(error) => Ok(Appended::Refused(errors::append(error)?.into())),
         }
+    }
+
+    /// Queue the events as append does, and return at once. Answers resolve the future, which is of their loop: with the
+    /// position, or with an exception for whatever is not raised here. Given are the conditions as the caller knows them.
+    fn submit(
+        &self,
+        events: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = arguments::conditions)] conditions: Vec<AppendCondition>,
+        given: Py<PyTuple>,
+        answers: &Bound<'_, Answers>,
+        future: Py<PyAny>,
+    ) -> PyResult<()> {
+        let store = self.open_store()?;
+        let answers = answers.get();
+        answers.check_process()?;
+        let events = arguments::events(events)?;
+        let submit = |inbox: &_, id| store.submit(events, conditions, inbox, id);
+        answers.expect(future, given, submit).or_else(|error| errors::append(error).map(drop))
     }
 
     /// Take a snapshot and read what matches one of the items, None for everything, from it.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use counterpoint::{InvalidInput, OpenError, ReadError};
+use counterpoint::{AppendError, Conflict, InvalidInput, OpenError, ReadError};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -60,6 +60,16 @@ pub fn closed() -> PyErr {
 /// A store that came here through a fork.
 pub fn inherited() -> PyErr {
     StorageError::new_err("the store was opened before fork: open stores after forking")
+}
+
+/// A conflict is a normal outcome, and stays one.
+pub fn append(error: AppendError) -> PyResult<Conflict> {
+    match error {
+        AppendError::Conflict(conflict) => Ok(conflict),
+        AppendError::Invalid(error) => Err(invalid(error)),
+        AppendError::Closed => Err(closed()),
+        AppendError::Storage(error) => Err(storage(error)),
+    }
 }
 
 pub fn read(error: ReadError) -> PyErr {

@@ -3,6 +3,7 @@
 //!
 //! Each call converts its arguments, lets go of the interpreter for whatever may block, and converts the outcome.
 
+mod answers;
 mod arguments;
 mod engine;
 mod errors;
@@ -18,6 +19,8 @@ mod values;
 mod _engine {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::answers::Answers;
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

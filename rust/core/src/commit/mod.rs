@@ -5,6 +5,7 @@
 //! What arrives meanwhile is the next group. The lead is kept through the sync on purpose: handed on before it, groups
 //! are small, and the threads spend their time waking each other (`docs/design.md` has the figures).
 
+mod appender;
 mod sync;
 mod ticket;
 
@@ -13,8 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 
+pub use self::appender::Inbox;
 pub(crate) use self::sync::Syncer;
-use self::ticket::{Call, PANICKED, Queue, Reply, Request, Ticket};
+use self::ticket::{Call, PANICKED, Queue, Recipient, Reply, Request, Ticket};
 use crate::condition::{self, AppendCondition, Conflict};
 use crate::error::{AppendError, StorageError};
 use crate::event::Event;
@@ -67,24 +69,19 @@ impl Committer {
         conditions: Vec<AppendCondition>,
     ) -> Result<u64, AppendError> {
         let ticket = Arc::new(Ticket::default());
-        let request = self.check(events, conditions, Reply::to(&ticket))?;
+        let request = self.check(events, conditions, Reply::to(Recipient::Ticket(Arc::clone(&ticket))))?;
         let leads = {
             let mut queue = self.queue.lock();
             if queue.closed {
                 return Err(AppendError::Closed);
             }
-            queue.requests.push_back(request);
-            !std::mem::replace(&mut queue.led, true)
+            queue.push(request)
         };
         let mut call = if leads { Call::Lead } else { ticket.wait() };
         loop {
             match call {
                 Call::Answer(answer) => return answer,
-                Call::Lead => {
-                    for decided in self.lead() {
-                        decided.reply.answer(decided.answer);
-                    }
-                }
+                Call::Lead => appender::answer(self.lead()),
             }
             call = ticket.wait();
         }
@@ -270,6 +267,9 @@ impl Committer {
         while queue.led {
             self.unled.wait(&mut queue);
         }
+        let appender = std::mem::take(&mut queue.appender);
+        drop(queue);
+        appender.end();
     }
 }
 

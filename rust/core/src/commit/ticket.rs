@@ -1,10 +1,11 @@
-//! Requests that wait to be decided, and the tickets on which their callers wait.
+//! Requests that wait to be decided, and where their answers go: a ticket on which a caller waits, or an inbox.
 
-use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::appender::{self, Appender, Inbox};
 use crate::condition::AppendCondition;
 use crate::error::{AppendError, StorageError};
 use crate::event::Event;
@@ -15,10 +16,17 @@ const MAX_GROUP_BYTES: usize = 8 << 20;
 /// The cause that is given when the leader panicked.
 pub(super) const PANICKED: &str = "the commit path panicked";
 
+/// What became of one append.
+pub(super) type Answer = Result<u64, AppendError>;
+
 /// Requests in the order in which they will be decided.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    pub(super) requests: VecDeque<Request>,
+    requests: Vec<Request>,
+    /// The bytes of all of them.
+    bytes: usize,
+    /// Leads if nobody waits for the answer to the first request.
+    pub(super) appender: Appender,
     /// Whether somebody leads, or has been called to.
     pub(super) led: bool,
     pub(super) closed: bool,
@@ -40,7 +48,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) enum Call {
     Lead,
-    Answer(Result<u64, AppendError>),
+    Answer(Answer),
 }
 
 /// Where a caller waits for its turn to lead or for its answer.
@@ -50,27 +58,52 @@ pub(super) struct Ticket {
     called: Condvar,
 }
 
-/// The leader's end of a ticket. A caller is answered even if the leader panics.
-#[derive(Debug)]
-pub(super) struct Reply(Option<Arc<Ticket>>);
+/// The leader's end of a request: whoever made it is answered exactly once, even if the leader panics.
+#[derive(Debug, Default)]
+pub(super) struct Reply(Recipient);
+
+#[derive(Debug, Default)]
+pub(super) enum Recipient {
+    /// Nobody waits, or nobody any more.
+    #[default]
+    Nobody,
+    Ticket(Arc<Ticket>),
+    /// With the number by which the inbox knows the request.
+    Inbox(Arc<dyn Inbox>, u64),
+}
 
 impl Queue {
+    /// Adds a request. `true` if nobody led: then somebody has to be called, with [`Queue::hand_on`], or lead.
+    pub(super) fn push(&mut self, request: Request) -> bool {
+        self.bytes += request.bytes;
+        self.requests.push(request);
+        !mem::replace(&mut self.led, true)
+    }
+
     /// Takes the requests of the next group, at least one if there is one.
     pub(super) fn take_group(&mut self) -> Vec<Request> {
+        if self.bytes <= MAX_GROUP_BYTES {
+            // The usual case takes no time, however many there are: others wait for the queue, some of them with the
+            // interpreter in their hands.
+            self.bytes = 0;
+            return mem::take(&mut self.requests);
+        }
         let mut bytes = 0;
         let fitting = self.requests.iter().take_while(|request| {
             let fits = bytes == 0 || bytes + request.bytes <= MAX_GROUP_BYTES;
-            bytes += request.bytes;
+            bytes += if fits { request.bytes } else { 0 };
             fits
         });
         let count = fitting.count();
+        self.bytes -= bytes;
         self.requests.drain(..count).collect()
     }
 
-    /// Calls the first waiting request to lead; nobody leads if there is none.
+    /// Calls somebody to lead the first waiting request; nobody leads if there is none.
     pub(super) fn hand_on(&mut self) {
-        match self.requests.front() {
-            Some(next) => next.reply.call(Call::Lead),
+        match self.requests.first().map(|next| &next.reply.0) {
+            Some(Recipient::Ticket(caller)) => caller.call(Call::Lead),
+            Some(Recipient::Inbox(..) | Recipient::Nobody) => self.appender.ticket.call(Call::Lead),
             None => self.led = false,
         }
     }
@@ -86,29 +119,31 @@ impl Ticket {
             }
         }
     }
+
+    pub(super) fn call(&self, call: Call) {
+        *self.call.lock() = Some(call);
+        self.called.notify_one();
+    }
 }
 
 impl Reply {
-    pub(super) fn to(ticket: &Arc<Ticket>) -> Self {
-        Self(Some(Arc::clone(ticket)))
+    pub(super) fn to(recipient: Recipient) -> Self {
+        Self(recipient)
     }
 
-    pub(super) fn answer(mut self, answer: Result<u64, AppendError>) {
-        self.call(Call::Answer(answer));
-        self.0 = None;
-    }
-
-    fn call(&self, call: Call) {
-        if let Some(ticket) = &self.0 {
-            *ticket.call.lock() = Some(call);
-            ticket.called.notify_one();
-        }
+    /// Whom to answer, who is then not answered by dropping this.
+    pub(super) fn take(mut self) -> Recipient {
+        mem::take(&mut self.0)
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let cause = PANICKED.to_owned();
-        self.call(Call::Answer(Err(StorageError::Poisoned { cause }.into())));
+        let panicked = || Err(StorageError::Poisoned { cause: PANICKED.to_owned() }.into());
+        match mem::take(&mut self.0) {
+            Recipient::Nobody => {}
+            Recipient::Ticket(ticket) => ticket.call(Call::Answer(panicked())),
+            Recipient::Inbox(inbox, id) => appender::deliver(&inbox, vec![(id, panicked())]),
+        }
     }
 }
