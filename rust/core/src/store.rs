@@ -93,8 +93,8 @@ pub struct Stats {
 pub struct Store {
     shared: Arc<Shared>,
     housekeeper: Mutex<Option<JoinHandle<()>>>,
-    member: Mutex<Option<Member>>,
-    storage: Arc<dyn Storage>,
+    /// Gone once the store is closed, so that no file of it stays open.
+    member: Mutex<Option<(Member, Arc<dyn Storage>)>>,
 }
 
 /// What reads and subscriptions share with the store: the open store, until it is closed. Whatever works on it holds
@@ -156,8 +156,7 @@ impl Store {
         Ok(Self {
             shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
             housekeeper: Mutex::new(Some(housekeeper)),
-            member: Mutex::new(Some(member)),
-            storage,
+            member: Mutex::new(Some((member, storage))),
         })
     }
 
@@ -234,9 +233,9 @@ impl Store {
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
-        let Some(member) = member.take() else { return closed };
+        let Some((member, storage)) = member.take() else { return closed };
         // A prepared file that stays is removed when the store is opened again.
-        let left = member.leave(|| drop(SegmentMaker::new(Arc::clone(&self.storage)).discard()));
+        let left = member.leave(|| drop(SegmentMaker::new(storage).discard()));
         closed.and(left)
     }
 }
