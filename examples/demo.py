@@ -46,7 +46,9 @@ FASHION = 8
 MARK = "examples.demo"
 """The cursor by which the demo knows a store that it made."""
 
-FILES = re.compile(r"\d{20}\.log|cursors|lock|marks|(next|cursors)\.tmp")
+FILES = re.compile(
+    r"\d{20}\.log|cursors|marks|(append|cursors|index|members|sync)\.lock|next\.ready|next-\w+\.tmp|cursors\.tmp"
+)
 """The names of all files that a store can have."""
 
 SECONDS = 20.0
@@ -226,7 +228,7 @@ def clear(directory: Path) -> None:
     if not (directory / "00000000000000000001.log").exists():
         raise ValueError(f"{directory} is not a store: name another directory")
     ours = {"CourseOffered", "StudentSubscribed"}
-    with cp.open(directory) as store:
+    with cp.open(directory, exclusive=True) as store:
         if not store.get_cursor(MARK) or any(event.type not in ours for event in store.read()):
             raise ValueError(
                 f"{directory} is a store that is not this demo's alone: remove it, or name another directory"

@@ -1,6 +1,5 @@
-"""What was acknowledged stays, over reopening and over kill -9, and a store has one process at a time."""
+"""What was acknowledged stays, over reopening and over kill -9. Several processes are in `test_processes.py`."""
 
-import os
 import random
 from pathlib import Path
 
@@ -13,12 +12,6 @@ from tests.model import Draft, Model, log_of
 from tests.opener import SMALL_SEGMENT, Opener
 
 pytestmark = pytest.mark.timeout(tries(120, 0))
-
-HOLD = """
-    store = cp.open(sys.argv[1])
-    say(os.getpid(), store.append([event("held")]))
-    sys.stdin.read()
-"""
 
 APPEND = """
     path, durability, run, threads = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -110,69 +103,6 @@ def test_an_empty_store_reopens_empty(open_on_disk: Opener) -> None:
     for _ in range(3):
         with open_on_disk() as store:
             assert (store.head(), list(store.read())) == (0, [])
-
-
-# One process at a time, until several are supported.
-
-
-def test_a_second_opening_in_the_same_process_is_locked_out(open_on_disk: Opener) -> None:
-    store = open_on_disk()
-    store.append([Draft("A").raw()])
-    for _ in range(3):
-        with pytest.raises(cp.StoreLocked) as locked:
-            open_on_disk()
-        assert locked.value.pid == os.getpid()
-    assert store.append([Draft("A").raw()]) == 2
-    store.close()
-    assert open_on_disk().head() == 2
-
-
-def test_a_second_process_is_told_who_holds_the_store(open_on_disk: Opener, tmp_path: Path) -> None:
-    with child.running(HOLD, tmp_path / "store") as holder:
-        pid, head = map(int, child.line(holder).split())
-        for _ in range(3):
-            with pytest.raises(cp.StoreLocked) as locked:
-                open_on_disk()
-            assert locked.value.pid == pid == holder.pid
-            assert str(pid) in str(locked.value)
-            assert isinstance(locked.value, cp.Error)
-        assert head == 1
-        child.kill(holder)
-        with open_on_disk() as store:
-            assert [e.data for e in store.read()] == [b"held"]
-
-
-def test_a_store_that_was_closed_is_free_for_another_process(open_on_disk: Opener, tmp_path: Path) -> None:
-    with open_on_disk() as store:
-        store.append([Draft("A").raw()])
-    with child.running(HOLD, tmp_path / "store") as holder:
-        assert child.line(holder) == f"{holder.pid} 2"
-        assert holder.stdin is not None
-        holder.stdin.close()
-        assert holder.wait(60) == 0
-    assert open_on_disk().head() == 2
-
-
-def test_processes_that_create_one_store_at_once_share_it_in_turn(
-    open_on_disk: Opener, tmp_path: Path
-) -> None:
-    program = """
-        while True:
-            try:
-                with cp.open(sys.argv[1]) as store:
-                    say(store.append([event(sys.argv[2])]))
-                break
-            except cp.StoreLocked:
-                time.sleep(0.001)
-    """
-    with (
-        child.running(program, tmp_path / "store", 1) as one,
-        child.running(program, tmp_path / "store", 2) as two,
-        child.running(program, tmp_path / "store", 3) as three,
-    ):
-        assert sorted(child.line(process) for process in (one, two, three)) == ["1", "2", "3"]
-        assert [process.wait(60) for process in (one, two, three)] == [0, 0, 0]
-    assert {e.data for e in open_on_disk().read()} == {b"1", b"2", b"3"}
 
 
 # kill -9

@@ -1,6 +1,5 @@
-"""The life of a process around an open store: imports, signals, forks, exits. F11."""
+"""The life of a process around an open store: imports, signals, exits. F11; forks are in `test_fork.py`."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -196,55 +195,3 @@ def test_a_child_forked_in_the_midst_of_appends_has_a_loop_and_a_store_of_its_ow
         (tmp_path / str(n)).mkdir()
         said = child.run(program, tmp_path / str(n))
         assert sorted(said) == ["child 300", "parent 300", "status 0"]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_is_refused_and_its_parent_goes_on(open_on_disk: Opener, tmp_path: Path) -> None:
-    """In a peer, use after a fork hung."""
-    program = """
-        import asyncio, warnings
-        warnings.simplefilter("ignore")
-        store = cp.open(sys.argv[1])
-        store.append([event("x")])
-
-        async def append():
-            return await store.append_async([event("y")])
-
-        asyncio.run(append())
-        uses = [
-            lambda: store.append([event("y")]),
-            lambda: asyncio.run(append()),
-            lambda: store.head(),
-            lambda: list(store.read()),
-            lambda: store.wait(0),
-            lambda: next(store.subscribe()),
-            lambda: cp.open(sys.argv[1]),
-        ]
-        for use in uses:
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    use()
-                    say("used")
-                except cp.StoreLocked:
-                    say("refused")
-                except cp.StorageError as error:
-                    assert "open stores after forking" in str(error)
-                    say("refused")
-                os._exit(0)
-            assert os.waitpid(pid, 0)[1] == 0
-        say("parent", store.append([event("z")]))
-        say("locked")
-        sys.stdin.read()
-        store.close()
-    """
-    with child.running(program, tmp_path / "store") as process:
-        assert [child.line(process) for _ in range(7)] == ["refused"] * 7
-        assert child.line(process) == "parent 3"
-        assert child.line(process) == "locked"
-        with pytest.raises(cp.StoreLocked):
-            open_on_disk()
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(60) == 0
-    assert [e.data for e in open_on_disk().read()] == [b"x", b"y", b"z"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from math import isfinite
+from threading import RLock
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,10 @@ __all__ = ["Codec", "check_event_class", "field_defaults", "make_codec", "proven
 
 encode_json = msgspec.json.Encoder().encode
 decode_json = msgspec.json.Decoder().decode
+
+# msgspec looks at a struct when the first decoder for it is made, and a second thread that makes one meanwhile gets what
+# is not complete yet: the process dies of it. One at a time, because structs may share what they are made of.
+_making = RLock()
 
 
 class Codec(NamedTuple):
@@ -70,7 +75,8 @@ def make_codec(cls: type[Any]) -> Codec:
                 )
         if _is_pydantic(cls):
             return _pydantic_codec(cls)
-        return Codec(encode_json, msgspec.json.Decoder(cls).decode, _refuse_nan)
+        with _making:
+            return Codec(encode_json, msgspec.json.Decoder(cls).decode, _refuse_nan)
     except NameError as error:
         raise unresolved(cls, error) from error
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import counterpoint as cp
 import pytest
 
-from tests.examples.racing import ProcessRace, Race, ThreadRace
+from tests.examples.racing import OFTEN, ProcessRace, Race, ThreadRace
 
 
 @pytest.fixture(autouse=True)
 def threads_take_turns_often() -> Iterator[None]:
-    """By default a thread keeps the interpreter for 5 ms, time for a hundred commands that meet nobody."""
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(OFTEN)
     yield
     sys.setswitchinterval(interval)
 

@@ -59,6 +59,14 @@ def test_a_store_with_the_same_event_types_that_the_demo_did_not_make_is_left_al
         assert store.head() == 1
 
 
+def test_a_store_that_somebody_has_open_is_left_alone(tmp_path, capsys):
+    assert demo.run(tmp_path / "store") == 0
+    with cp.open(tmp_path / "store") as store:
+        head = store.head()
+        assert demo.run(tmp_path / "store") == 2
+        assert store.head() == head
+
+
 @pytest.mark.parametrize("name", ["thesis.txt", "00000000000000000001.log.bak", "cursors.bak", "1.log"])
 def test_a_file_beside_a_store_of_the_demo_is_left_alone(tmp_path, capsys, name):
     assert demo.run(tmp_path) == 0
@@ -76,7 +84,7 @@ def test_a_file_beside_an_empty_store_is_left_alone(tmp_path, capsys):
     assert (tmp_path / "thesis.txt").read_text() == "the only copy"
 
 
-@pytest.mark.parametrize("name", ["lock", "00000000000000009999.log"])
+@pytest.mark.parametrize("name", ["append.lock", "00000000000000009999.log"])
 def test_a_directory_or_a_link_that_is_named_as_a_file_of_a_store_is_left_alone(tmp_path, capsys, name):
     (tmp_path / "store").mkdir()
     (tmp_path / "precious").mkdir()

@@ -99,8 +99,8 @@ pub struct Stats {
 pub struct Store {
     shared: Arc<Shared>,
     housekeepers: Mutex<Vec<JoinHandle<()>>>,
-    member: Mutex<Option<Member>>,
-    storage: Arc<dyn Storage>,
+    /// Gone once the store is closed, so that no file of it stays open.
+    member: Mutex<Option<(Member, Arc<dyn Storage>)>>,
 }
 
 /// What reads and subscriptions share with the store: the open store, until it is closed. Whatever works on it holds
@@ -172,8 +172,7 @@ impl Store {
         Ok(Self {
             shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
             housekeepers: Mutex::new(housekeepers.into()),
-            member: Mutex::new(Some(member)),
-            storage,
+            member: Mutex::new(Some((member, storage))),
         })
     }
 
@@ -265,10 +264,10 @@ impl Store {
         // A poisoned store has said so already, and has nothing that could be closed in order.
         let poisoned = committer.syncer.check().is_err();
         let closed = if poisoned { Ok(()) } else { committer.seal() };
-        let Some(member) = member.take() else { return closed };
+        let Some((member, storage)) = member.take() else { return closed };
         let left = member.leave(|| {
             // A prepared file that stays is removed when the store is opened again.
-            drop(SegmentMaker::new(Arc::clone(&self.storage)).discard());
+            drop(SegmentMaker::new(storage).discard());
             if !poisoned {
                 inner.view.seal_long_tail();
             }
