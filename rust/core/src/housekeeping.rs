@@ -130,7 +130,7 @@ fn keep_index(committer: &Committer) {
                 return;
             }
             // A failure costs memory now and time at the next opening, and nothing else.
-            if let Ok(true) = view.sealer.tend(&view.index, || view.marks.durable().position) {
+            if let Ok(true) = view.sealer.tend(&view.index, &|| view.marks.durable().position) {
                 view.marks.index_changed();
             }
             let now = view.marks.index_generation();

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::io::{self, ErrorKind};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +13,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use crate::error::StorageError;
-use crate::index::sealed::{self, Damaged, MergeError, Sealed};
+use crate::index::sealed::{self, Damaged, MAX_EVENTS, MergeError, Sealed};
 use crate::index::{Full, Index};
 use crate::indexing;
 use crate::log::recovery::End;
@@ -20,15 +21,17 @@ use crate::log::{LogWriter, Point, SegmentMaker, Segments};
 use crate::processes::SharedLock;
 use crate::storage::{MappedFile, Storage, StorageFile};
 
-/// So many neighbours of about the same size are merged into one, which is then about so many times as large.
-const MERGED_AT_ONCE: u32 = 4;
+/// A file is merged with all newer ones once those hold so many times its events. So of files that begin equal, four make
+/// one, four of those the next, and their number is logarithmic in the log, whatever their sizes.
+const NEWER_PER_OLDER: u64 = 3;
 
-/// Name of the index file that is being made. There is one maker at a time.
-const UNFINISHED: &str = "index.tmp";
+/// Names of the index files that are being made. There is one maker at a time, which may seal while it merges.
+const SEALING: &str = "seal.tmp";
+const MERGING: &str = "merge.tmp";
 
 /// Whether a file of this name is left over from making an index file.
 pub(crate) fn is_unfinished(name: &str) -> bool {
-    name == UNFINISHED
+    name == SEALING || name == MERGING
 }
 
 /// Makes, finds and removes index files.
@@ -49,7 +52,10 @@ impl Sealer {
     /// that cannot be used is passed over: what it would have held is read from the log again (I7).
     pub(crate) fn load(&self, known: &[Arc<Sealed>]) -> Vec<Arc<Sealed>> {
         let names = self.storage.list().unwrap_or_default();
-        let mut runs: Vec<(u64, u64)> = names.iter().filter_map(|name| sealed::positions(name)).collect();
+        let mut runs: Vec<(u64, u64)> = names
+            .iter()
+            .filter_map(|name| sealed::file_positions(name).map(RangeInclusive::into_inner))
+            .collect();
         runs.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
         let mut parts: Vec<Arc<Sealed>> = Vec::new();
         let mut next = 1;
@@ -78,19 +84,27 @@ impl Sealer {
     pub(crate) fn tend(
         &self,
         index: &RwLock<Index>,
-        durable: impl Fn() -> u64,
+        durable: &(dyn Fn() -> u64 + Sync),
     ) -> Result<bool, StorageError> {
         let Some(_held) = self.lock.try_hold()? else { return Ok(false) };
         self.refresh(index);
+        let mut changed = self.seal_durable(index, durable)?;
+        while !self.stopping.load(Ordering::Relaxed) && self.merge(index, durable)? {
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    fn seal_durable(
+        &self,
+        index: &RwLock<Index>,
+        durable: &(dyn Fn() -> u64 + Sync),
+    ) -> Result<bool, StorageError> {
         let mut changed = false;
-        while !self.stopping.load(Ordering::Relaxed) {
-            let next = index.read().next_to_seal().filter(|full| full.tail.last_position() <= durable());
-            if let Some(full) = next {
-                self.seal(&full)?;
-                self.refresh(index);
-            } else if !self.merge(index)? {
-                break;
-            }
+        let next = || index.read().next_to_seal().filter(|full| full.tail.last_position() <= durable());
+        while let Some(full) = next().filter(|_| !self.stopping.load(Ordering::Relaxed)) {
+            self.seal(&full)?;
+            self.refresh(index);
             changed = true;
         }
         Ok(changed)
@@ -124,16 +138,16 @@ impl Sealer {
 
     fn replace(&self, index: &RwLock<Index>, damaged: &Damaged) -> Result<(), StorageError> {
         let parts = index.read().sealed();
-        let Some(number) = parts.iter().position(|part| part.name() == damaged.file) else {
+        let Some(number) = parts.iter().position(|part| part.name() == *damaged.file) else {
             // Somebody else has mended it.
             return Ok(());
         };
         let (before, from) = parts.split_at(number);
         let Some((bad, after)) = from.split_first() else { return Ok(()) };
         let name = bad.name();
-        match self.storage.remove(name) {
+        match self.storage.remove(&name) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(StorageError::io("remove", name)(error));
+                return Err(StorageError::io("remove", &name)(error));
             }
             _ => {}
         }
@@ -190,7 +204,7 @@ impl Sealer {
 
     /// Removes all index files.
     pub(crate) fn remove_all(&self, names: &[String]) -> Result<(), StorageError> {
-        for name in names.iter().filter(|name| sealed::positions(name).is_some()) {
+        for name in names.iter().filter(|name| sealed::file_positions(name).is_some()) {
             self.storage.remove(name).map_err(StorageError::io("remove", name))?;
         }
         Ok(())
@@ -199,31 +213,25 @@ impl Sealer {
     fn open(&self, first: u64, last: u64) -> Option<Arc<Sealed>> {
         let name = sealed::file_name(first, last);
         let mapped = self.storage.open(&name).and_then(|file| file.map()).ok()?;
-        let part = Sealed::open(name, mapped, self.store).ok()?;
-        (part.positions() == (first..=last)).then(|| Arc::new(part))
+        Sealed::open(&name, mapped, self.store).ok().map(Arc::new)
     }
 
     /// Seals a tail, whose events are all durable. For the holder of the index lock.
     fn seal(&self, full: &Full) -> Result<(), StorageError> {
         let name = sealed::file_name(full.tail.first_position(), full.tail.last_position());
-        self.publish(&name, |file| sealed::build(&full.tail, &full.point, self.store, file))
+        self.publish(SEALING, &name, |file| sealed::build(&full.tail, &full.point, self.store, file))
     }
 
-    /// Merges one run of neighbours, if there is one to merge. For the holder of the index lock.
-    fn merge(&self, index: &RwLock<Index>) -> Result<bool, StorageError> {
+    /// Merges the newest files if that is due. For the holder of the index lock.
+    fn merge(&self, index: &RwLock<Index>, durable: &(dyn Fn() -> u64 + Sync)) -> Result<bool, StorageError> {
         let parts = index.read().sealed();
-        let level = |part: &Arc<Sealed>| part.event_count().max(1).ilog(MERGED_AT_ONCE);
-        let mut runs = parts.windows(MERGED_AT_ONCE as usize).rev();
-        let Some(run) =
-            runs.find(|run| run.windows(2).all(|pair| matches!(pair, [a, b] if level(a) == level(b))))
-        else {
-            return Ok(false);
-        };
+        let run = due(&parts);
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(false) };
-        let name = sealed::file_name(*first.positions().start(), last.last_position());
+        let name = sealed::file_name(*first.positions().start(), *last.positions().end());
         let mut damaged = None;
-        let merged = self.publish(&name, |file| {
-            let file = Cancellable { file, stopping: &self.stopping };
+        let merged = self.publish(MERGING, &name, |file| {
+            let between = || self.seal_durable(index, durable).map(drop).map_err(io::Error::other);
+            let file = Interleaved { file, stopping: &self.stopping, between: &between };
             sealed::merge(run, &file).or_else(|error| match error {
                 MergeError::Io(error) => Err(error),
                 MergeError::Damaged(found) => {
@@ -240,7 +248,7 @@ impl Sealer {
         self.refresh(index);
         for part in run {
             // One that stays is passed over, since the merged one is larger.
-            drop(self.storage.remove(part.name()));
+            drop(self.storage.remove(&part.name()));
         }
         Ok(true)
     }
@@ -248,23 +256,43 @@ impl Sealer {
     /// Makes a file that appears under its name once it is complete.
     fn publish(
         &self,
+        unfinished: &str,
         name: &str,
         write: impl FnOnce(&dyn StorageFile) -> io::Result<()>,
     ) -> Result<(), StorageError> {
-        let file = self.storage.create(UNFINISHED).map_err(StorageError::io("create", UNFINISHED))?;
-        write(&*file).and_then(|()| file.sync_all()).map_err(StorageError::io("write", UNFINISHED))?;
-        self.storage.rename(UNFINISHED, name).map_err(StorageError::io("rename", UNFINISHED))
+        let file = self.storage.create(unfinished).map_err(StorageError::io("create", unfinished))?;
+        write(&*file).and_then(|()| file.sync_all()).map_err(StorageError::io("write", unfinished))?;
+        self.storage.rename(unfinished, name).map_err(StorageError::io("rename", unfinished))
     }
 }
 
-/// A file that refuses to be written to once the store is being closed.
-#[derive(Debug)]
-struct Cancellable<'a> {
-    file: &'a dyn StorageFile,
-    stopping: &'a AtomicBool,
+/// The newest files, from the oldest one on that is small beside what follows it; empty if none is.
+fn due(parts: &[Arc<Sealed>]) -> &[Arc<Sealed>] {
+    let events = |parts: &[Arc<Sealed>]| parts.iter().map(|part| u64::from(part.event_count())).sum::<u64>();
+    let is_due = |from: &usize| {
+        let (older, newer) = parts.split_at(from + 1);
+        let older = older.last().map_or(0, |part| u64::from(part.event_count()));
+        let newer = events(newer);
+        newer >= older * NEWER_PER_OLDER && older + newer <= u64::from(MAX_EVENTS)
+    };
+    let from = (0..parts.len()).find(|from| from + 1 < parts.len() && is_due(from));
+    from.and_then(|from| parts.get(from..)).unwrap_or_default()
 }
 
-impl StorageFile for Cancellable<'_> {
+/// A file that is written in between other work, and not at all once the store is being closed.
+struct Interleaved<'a> {
+    file: &'a dyn StorageFile,
+    stopping: &'a AtomicBool,
+    between: &'a (dyn Fn() -> io::Result<()> + Sync),
+}
+
+impl std::fmt::Debug for Interleaved<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+impl StorageFile for Interleaved<'_> {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -277,6 +305,7 @@ impl StorageFile for Cancellable<'_> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(ErrorKind::Interrupted.into());
         }
+        (self.between)()?;
         self.file.write_all_at(bytes, offset)
     }
 

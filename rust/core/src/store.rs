@@ -71,7 +71,7 @@ impl Default for Options {
             durability: Durability::Fsync,
             record_conditions: true,
             segment_bytes: 64 << 20,
-            index_events: usize::MAX,
+            index_events: 1 << 17,
             exclusive: false,
         }
     }

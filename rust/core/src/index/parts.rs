@@ -37,7 +37,7 @@ pub(crate) enum Part<'a> {
 impl Index {
     /// The index of what is sealed, with an empty tail after it.
     pub(crate) fn new(sealed: Vec<Arc<Sealed>>, run_events: usize) -> Self {
-        let first = sealed.last().map_or(1, |last| last.last_position() + 1);
+        let first = sealed.last().map_or(1, |last| last.positions().end() + 1);
         Self { sealed: sealed.into(), full: VecDeque::new(), tail: Tail::new(first), run_events }
     }
 
@@ -84,7 +84,7 @@ impl Index {
 
     /// Takes other sealed parts into use, which begin at position 1, and drops the tails that they cover.
     pub(crate) fn replace_sealed(&mut self, sealed: Vec<Arc<Sealed>>) {
-        let last = sealed.last().map_or(0, |last| last.last_position());
+        let last = sealed.last().map_or(0, |last| *last.positions().end());
         let begins_after =
             self.full.front().map_or(self.tail.first_position(), |full| full.tail.first_position());
         // What is not covered by the tails has to be by files.
@@ -97,7 +97,7 @@ impl Index {
 
     /// The part that answers for `position`.
     pub(crate) fn part(&self, position: u64) -> Part<'_> {
-        let sealed = self.sealed.partition_point(|sealed| sealed.last_position() < position);
+        let sealed = self.sealed.partition_point(|sealed| *sealed.positions().end() < position);
         if let Some(sealed) = self.sealed.get(sealed) {
             return Part::Sealed(Arc::clone(sealed));
         }

@@ -10,18 +10,17 @@ use super::postings::{List, Postings};
 use crate::event::EventView;
 use crate::query::{Query, QueryItem};
 
-/// Where the log keeps an event: its offset, and how many bytes it takes there at most. Without a length it may reach
-/// to the end of its segment.
+/// Where the log keeps an event, and how many bytes it takes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) offset: u32,
-    pub(crate) length: Option<u32>,
+    pub(crate) length: u32,
 }
 
 impl Location {
     pub(crate) fn new(offset: u64, length: usize) -> Self {
         let short = |number: u64| u32::try_from(number).expect("a segment is smaller than 4 GiB");
-        Self { offset: short(offset), length: Some(short(length as u64)) }
+        Self { offset: short(offset), length: short(length as u64) }
     }
 }
 
@@ -117,19 +116,9 @@ impl Tail {
         }
     }
 
-    /// The first position in the range that matches.
-    pub(crate) fn first_match(&self, query: &Query, positions: RangeInclusive<u64>) -> Option<u64> {
-        self.matches(query, positions, Direction::Forward).next()
-    }
-
     /// Where the event is stored.
     pub(crate) fn location(&self, position: u64) -> Option<Location> {
         self.locations.get(usize::try_from(position.checked_sub(self.first_position)?).ok()?).copied()
-    }
-
-    /// How many different types and tags there are.
-    pub(crate) fn term_counts(&self) -> (usize, usize) {
-        (self.types.len(), self.tags.len())
     }
 
     fn ordinals(&self, positions: &RangeInclusive<u64>) -> Option<RangeInclusive<u32>> {

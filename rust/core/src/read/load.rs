@@ -72,13 +72,12 @@ fn next_run<'a>(view: &View, found: &'a [Found]) -> Result<(Run<'a>, &'a [Found]
     let (holding, next) = view.segments.holding(first).expect("every position in the index is in a segment");
     let segment = view.segments.get(holding)?;
     let (mut start, mut end, mut count) = (u64::MAX, 0_u64, 0);
-    for Found { position, location, .. } in found {
-        if *position < holding || next.is_some_and(|next| *position >= next) {
+    for Found { position, offset: from, length, .. } in found.iter().copied() {
+        if position < holding || next.is_some_and(|next| position >= next) {
             break;
         }
-        let from = u64::from(location.offset);
-        let to = match location.length {
-            Some(length) => from + u64::from(length),
+        let to = match length {
+            Some(length) => from + length,
             None => segment.len()?,
         };
         let apart = from > end.saturating_add(MAX_GAP_BYTES) || to.saturating_add(MAX_GAP_BYTES) < start;
@@ -92,7 +91,7 @@ fn next_run<'a>(view: &View, found: &'a [Found]) -> Result<(Run<'a>, &'a [Found]
 }
 
 fn decode(view: &View, run: &Run<'_>, bytes: &[u8], found: &Found) -> Result<SequencedEvent, StorageError> {
-    let (position, offset) = (found.position, u64::from(found.location.offset));
+    let Found { position, offset, .. } = *found;
     let begin = usize::try_from(offset - run.start).expect("inside the run");
     let record = run.segment.record(bytes.get(begin..).unwrap_or_default(), view.seed, position, offset)?;
     let event = Event::decode(record.event)

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::load;
 use crate::error::StorageError;
 use crate::index::sealed::Damaged;
-use crate::index::{Direction, Location, Part};
+use crate::index::{Direction, Part};
 use crate::query::Query;
 use crate::view::View;
 
@@ -16,7 +16,10 @@ const WINDOW: u64 = if cfg!(test) { 16 } else { 1 << 20 };
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) position: u64,
-    pub(super) location: Location,
+    /// Where in its segment it begins.
+    pub(super) offset: u64,
+    /// How many bytes it has there at most; `None` if it may reach to the end of its segment.
+    pub(super) length: Option<u64>,
     /// Whether the event itself has to be looked at: files know tags by their hashes.
     pub(super) unconfirmed: bool,
 }
@@ -64,38 +67,43 @@ fn search_part(
         Direction::Backward => low.max(high.saturating_sub(WINDOW))..=high,
     };
     let mut bytes = 0;
-    let mut is_enough = |found: &mut Vec<Found>, position, location: Location, unconfirmed| {
-        found.push(Found { position, location, unconfirmed });
-        bytes += u64::from(location.length.unwrap_or_default());
+    let mut is_enough = |one: Found| {
+        found.push(one);
+        bytes += one.length.unwrap_or_default();
         found.len() >= enough.events || bytes >= enough.bytes
     };
     let index = view.index.read();
     match index.part(if direction == Direction::Forward { low } else { high }) {
         Part::Sealed(part) => {
             drop(index);
-            let (first, last) = part.positions().into_inner();
-            let window = (*window.start()).max(first)..=(*window.end()).min(last);
+            let window = clip(&window, part.positions());
             let unconfirmed = !matches!(query, Query::All);
             for position in part.matches(query, window.clone(), direction)? {
                 let position = position?;
-                if is_enough(found, position, part.location(position)?, unconfirmed) {
+                let location = part.location(position)?.expect("the part holds what it finds");
+                let (offset, length) = (u64::from(location.offset), location.length_bound.map(u64::from));
+                if is_enough(Found { position, offset, length, unconfirmed }) {
                     return Ok(position);
                 }
             }
             Ok(end(&window, direction))
         }
         Part::Tail(tail) => {
-            let (first, last) = (tail.first_position(), tail.last_position().max(high));
-            let window = (*window.start()).max(first)..=(*window.end()).min(last);
+            let window = clip(&window, tail.first_position()..=tail.last_position());
             for position in tail.matches(query, window.clone(), direction) {
                 let location = tail.location(position).expect("the index knows where its events are");
-                if is_enough(found, position, location, false) {
+                let (offset, length) = (u64::from(location.offset), Some(u64::from(location.length)));
+                if is_enough(Found { position, offset, length, unconfirmed: false }) {
                     return Ok(position);
                 }
             }
             Ok(end(&window, direction))
         }
     }
+}
+
+fn clip(window: &RangeInclusive<u64>, part: RangeInclusive<u64>) -> RangeInclusive<u64> {
+    *window.start().max(part.start())..=*window.end().min(part.end())
 }
 
 fn end(window: &RangeInclusive<u64>, direction: Direction) -> u64 {
