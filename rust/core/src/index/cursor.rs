@@ -7,8 +7,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::RangeInclusive;
 
-use super::postings::List;
-
 /// Which way a read goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -26,120 +24,139 @@ impl Direction {
     }
 }
 
-/// A tag's postings, or those of several types, any of which will do.
-#[derive(Debug)]
-pub(crate) enum Clause<'a> {
-    One(List<'a>),
-    Any(Vec<List<'a>>),
-}
+/// A list of events that is searched from one end to the other.
+pub(crate) trait Seek {
+    /// Why a search can fail: not at all in memory, damage in a file.
+    type Error;
 
-impl<'a> Clause<'a> {
-    pub(crate) fn any(mut lists: Vec<List<'a>>) -> Option<Self> {
-        match lists.len() {
-            0 | 1 => lists.pop().map(Self::One),
-            _ => Some(Self::Any(lists)),
-        }
+    /// About how many events there are: the shortest list leads.
+    fn len(&self) -> usize;
+
+    /// Called once, before the first search, on the list that leads; the others are only asked about what it finds.
+    fn lead(&mut self) -> Result<(), Self::Error> {
+        Ok(())
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::One(list) => list.len(),
-            Self::Any(lists) => lists.iter().map(List::len).sum(),
-        }
-    }
+    /// The first event at or after `target`; targets ascend. A list that does not lead may answer with any number
+    /// above `target` that no event of its own lies below.
+    fn seek_forward(&mut self, target: u32) -> Result<Option<u32>, Self::Error>;
 
-    fn seek(&mut self, target: u32, direction: Direction) -> Option<u32> {
-        match (self, direction) {
-            (Self::One(list), Direction::Forward) => list.seek_forward(target),
-            (Self::One(list), Direction::Backward) => list.seek_backward(target),
-            (Self::Any(lists), Direction::Forward) => {
-                lists.iter_mut().filter_map(|list| list.seek_forward(target)).min()
-            }
-            (Self::Any(lists), Direction::Backward) => {
-                lists.iter_mut().filter_map(|list| list.seek_backward(target)).max()
-            }
+    /// The same from the end: the last event at or before `target`; targets descend.
+    fn seek_backward(&mut self, target: u32) -> Result<Option<u32>, Self::Error>;
+
+    fn seek(&mut self, target: u32, direction: Direction) -> Result<Option<u32>, Self::Error> {
+        match direction {
+            Direction::Forward => self.seek_forward(target),
+            Direction::Backward => self.seek_backward(target),
         }
     }
 }
 
 /// The events that meet all clauses of one item.
 #[derive(Debug)]
-pub(crate) struct ItemCursor<'a>(Vec<Clause<'a>>);
+pub(crate) struct ItemCursor<C>(Vec<C>);
 
-impl<'a> ItemCursor<'a> {
-    pub(crate) fn all(mut clauses: Vec<Clause<'a>>) -> Self {
-        clauses.sort_by_cached_key(Clause::len);
+impl<C: Seek> ItemCursor<C> {
+    pub(crate) fn all(mut clauses: Vec<C>) -> Self {
+        clauses.sort_by_key(C::len);
         Self(clauses)
     }
 
-    fn seek(&mut self, mut target: u32, direction: Direction) -> Option<u32> {
-        loop {
-            let candidate = target;
-            for clause in &mut self.0 {
-                target = clause.seek(target, direction)?;
-                if target != candidate {
-                    break;
+    fn seek(
+        &mut self,
+        mut target: u32,
+        range: &RangeInclusive<u32>,
+        direction: Direction,
+    ) -> Result<Option<u32>, C::Error> {
+        let Some((lead, others)) = self.0.split_first_mut() else { return Ok(None) };
+        'candidates: loop {
+            let within = |found: &u32| range.contains(found);
+            let Some(candidate) = lead.seek(target, direction)?.filter(within) else { return Ok(None) };
+            for clause in &mut *others {
+                let Some(found) = clause.seek(candidate, direction)?.filter(within) else { return Ok(None) };
+                if found != candidate {
+                    target = found;
+                    continue 'candidates;
                 }
             }
-            if target == candidate {
-                return Some(candidate);
-            }
+            return Ok(Some(candidate));
         }
     }
 }
 
-/// The events that meet any item, each once, in order, within a range.
+/// The events that meet any item, each once, in order, within a range. It ends after an error.
 #[derive(Debug)]
-pub(crate) struct QueryCursor<'a> {
-    items: Vec<ItemCursor<'a>>,
+pub(crate) struct QueryCursor<C> {
+    items: Vec<ItemCursor<C>>,
     /// The next event of each item that has one.
     heads: BinaryHeap<Reverse<(u32, usize)>>,
+    /// The event returned last, which some items still stand on: nobody may ask for the next one.
+    returned: Option<u32>,
     direction: Direction,
     range: RangeInclusive<u32>,
 }
 
-impl<'a> QueryCursor<'a> {
-    pub(crate) fn new(items: Vec<ItemCursor<'a>>, range: RangeInclusive<u32>, direction: Direction) -> Self {
+impl<C: Seek> QueryCursor<C> {
+    pub(crate) fn new(
+        items: Vec<ItemCursor<C>>,
+        range: RangeInclusive<u32>,
+        direction: Direction,
+    ) -> Result<Self, C::Error> {
         let start = match direction {
             Direction::Forward => *range.start(),
             Direction::Backward => *range.end(),
         };
-        let mut cursor = Self { items, heads: BinaryHeap::new(), direction, range };
+        let heads = BinaryHeap::with_capacity(items.len());
+        let mut cursor = Self { items, heads, returned: None, direction, range };
         for item in 0..cursor.items.len() {
-            cursor.advance(item, start);
+            if let Some(lead) = cursor.items.get_mut(item).and_then(|item| item.0.first_mut()) {
+                lead.lead()?;
+            }
+            cursor.advance(item, start)?;
         }
-        cursor
+        Ok(cursor)
     }
 
     fn head_at(&self, key: u32) -> Option<usize> {
         self.heads.peek().filter(|Reverse((head, _))| *head == key).map(|Reverse((_, item))| *item)
     }
 
-    fn advance(&mut self, item: usize, target: u32) {
-        let found = self.items.get_mut(item).and_then(|cursor| cursor.seek(target, self.direction));
-        if let Some(ordinal) = found.filter(|ordinal| self.range.contains(ordinal)) {
+    fn advance(&mut self, item: usize, target: u32) -> Result<(), C::Error> {
+        let Some(cursor) = self.items.get_mut(item) else { return Ok(()) };
+        if let Some(ordinal) = cursor.seek(target, &self.range, self.direction)? {
             self.heads.push(Reverse((self.direction.key(ordinal), item)));
         }
+        Ok(())
     }
-}
 
-impl Iterator for QueryCursor<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        let Reverse((key, _)) = *self.heads.peek()?;
-        let ordinal = self.direction.key(key);
+    /// Moves every item that stands on this event past it, so that it is returned once.
+    fn pass(&mut self, ordinal: u32) -> Result<(), C::Error> {
         let next = match self.direction {
             Direction::Forward => ordinal.checked_add(1),
             Direction::Backward => ordinal.checked_sub(1),
         };
-        // Every item that stands on this event moves past it, so that it is returned once.
-        while let Some(item) = self.head_at(key) {
+        while let Some(item) = self.head_at(self.direction.key(ordinal)) {
             self.heads.pop();
             if let Some(next) = next {
-                self.advance(item, next);
+                self.advance(item, next)?;
             }
         }
-        Some(ordinal)
+        Ok(())
+    }
+}
+
+impl<C: Seek> Iterator for QueryCursor<C> {
+    type Item = Result<u32, C::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(returned) = self.returned.take()
+            && let Err(error) = self.pass(returned)
+        {
+            self.heads.clear();
+            return Some(Err(error));
+        }
+        let Reverse((key, _)) = *self.heads.peek()?;
+        self.returned = Some(self.direction.key(key));
+        self.returned.map(Ok)
     }
 }

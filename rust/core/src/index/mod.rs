@@ -3,6 +3,11 @@
 
 mod cursor;
 mod postings;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "not wired into opening, reading and housekeeping yet")
+)]
+pub(crate) mod sealed;
 mod tail;
 
 pub(crate) use cursor::Direction;

@@ -18,11 +18,15 @@ impl Postings {
         }
     }
 
-    pub(crate) fn list(&self) -> List<'_> {
+    pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
-            Self::One(only) => List::new(std::slice::from_ref(only)),
-            Self::Many(list) => List::new(list),
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Many(list) => list,
         }
+    }
+
+    pub(crate) fn list(&self) -> List<'_> {
+        List::new(self.as_slice())
     }
 }
 

@@ -1,11 +1,12 @@
 //! The index of the part of the log that is not sealed yet, in memory, rebuilt from the log at every open (I7).
 
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
 use hashbrown::HashMap;
 
-use super::cursor::{Clause, Direction, ItemCursor, QueryCursor};
-use super::postings::Postings;
+use super::cursor::{Direction, ItemCursor, QueryCursor, Seek};
+use super::postings::{List, Postings};
 use crate::event::EventView;
 use crate::query::{Query, QueryItem};
 
@@ -23,16 +24,53 @@ impl Location {
     }
 }
 
-/// Postings of every type and tag, and the location of every event. Events are counted from 0 in here (ordinals);
-/// positions are counted from 1 outside.
-#[derive(Debug, Default)]
+/// Postings of every type and tag, and the location of every event, for a run of positions. Events are counted from 0
+/// in here (ordinals), positions from 1 outside.
+#[derive(Debug)]
 pub(crate) struct Tail {
+    first_position: u64,
     types: HashMap<Box<str>, Postings>,
     tags: HashMap<Box<str>, Postings>,
     locations: Vec<Location>,
 }
 
+impl Default for Tail {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
 impl Tail {
+    /// A tail without events; the first one pushed has `first_position`, which is at least 1.
+    pub(crate) fn new(first_position: u64) -> Self {
+        Self { first_position, types: HashMap::new(), tags: HashMap::new(), locations: Vec::new() }
+    }
+
+    /// The position of the first event, whether there is one yet or not.
+    pub(crate) fn first_position(&self) -> u64 {
+        self.first_position
+    }
+
+    /// How many events there are.
+    pub(crate) fn event_count(&self) -> usize {
+        self.locations.len()
+    }
+
+    /// Every type with its postings, in no particular order.
+    pub(super) fn types(&self) -> impl Iterator<Item = (&str, &[u32])> {
+        self.types.iter().map(|(name, postings)| (&**name, postings.as_slice()))
+    }
+
+    /// Every tag with its postings, in no particular order.
+    pub(super) fn tags(&self) -> impl Iterator<Item = (&str, &[u32])> {
+        self.tags.iter().map(|(tag, postings)| (&**tag, postings.as_slice()))
+    }
+
+    /// The location of every event, in order.
+    pub(super) fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
     /// Adds the next event.
     pub(crate) fn push(&mut self, event: &EventView<'_>, location: Location) {
         let ordinal = u32::try_from(self.locations.len()).expect("memory ends before four billion events");
@@ -53,12 +91,17 @@ impl Tail {
         let Some(range) = self.ordinals(&positions) else {
             return Box::new(std::iter::empty());
         };
+        let position = |ordinal| self.first_position + u64::from(ordinal);
         match query {
             Query::All if direction == Direction::Forward => Box::new(range.map(position)),
             Query::All => Box::new(range.rev().map(position)),
             Query::Items(items) => {
                 let items = items.iter().filter_map(|item| self.cursor(item)).collect();
-                Box::new(QueryCursor::new(items, range, direction).map(position))
+                let Ok(cursor) = QueryCursor::new(items, range, direction);
+                Box::new(cursor.map(move |found| {
+                    let Ok(ordinal) = found;
+                    position(ordinal)
+                }))
             }
         }
     }
@@ -70,7 +113,7 @@ impl Tail {
 
     /// Where the event is stored.
     pub(crate) fn location(&self, position: u64) -> Option<Location> {
-        self.locations.get(usize::try_from(position.checked_sub(1)?).ok()?).copied()
+        self.locations.get(usize::try_from(position.checked_sub(self.first_position)?).ok()?).copied()
     }
 
     /// How many different types and tags there are.
@@ -79,14 +122,12 @@ impl Tail {
     }
 
     fn ordinals(&self, positions: &RangeInclusive<u64>) -> Option<RangeInclusive<u32>> {
-        let last = (self.locations.len() as u64).min(*positions.end()).checked_sub(1)?;
-        let first = positions.start().saturating_sub(1);
-        let ordinal = |ordinal| u32::try_from(ordinal).ok();
-        (first <= last).then_some(ordinal(first)?..=ordinal(last)?)
+        let count = u32::try_from(self.locations.len()).expect("ordinals fit 32 bits");
+        ordinals(self.first_position, count, positions)
     }
 
     /// `None` if the item cannot match because a term of it occurs nowhere.
-    fn cursor(&self, item: &QueryItem) -> Option<ItemCursor<'_>> {
+    fn cursor(&self, item: &QueryItem) -> Option<ItemCursor<Clause<'_>>> {
         let mut clauses = Vec::with_capacity(item.tags().len() + 1);
         for tag in item.tags() {
             clauses.push(Clause::One(self.tags.get(tag).map(Postings::list)?));
@@ -108,6 +149,56 @@ fn add(terms: &mut HashMap<Box<str>, Postings>, term: &str, ordinal: u32) {
     }
 }
 
-fn position(ordinal: u32) -> u64 {
-    u64::from(ordinal) + 1
+/// The part of a range of positions that lies within a run of `count` events, as ordinals.
+pub(super) fn ordinals(
+    first_position: u64,
+    count: u32,
+    positions: &RangeInclusive<u64>,
+) -> Option<RangeInclusive<u32>> {
+    let last = u64::from(count).checked_sub(1)?;
+    let start = positions.start().saturating_sub(first_position);
+    let end = positions.end().checked_sub(first_position)?.min(last);
+    let ordinal = |ordinal| u32::try_from(ordinal).ok();
+    (start <= end).then_some(ordinal(start)?..=ordinal(end)?)
+}
+
+/// A tag's postings, or those of several types, any of which will do.
+#[derive(Debug)]
+enum Clause<'a> {
+    One(List<'a>),
+    Any(Vec<List<'a>>),
+}
+
+impl<'a> Clause<'a> {
+    fn any(mut lists: Vec<List<'a>>) -> Option<Self> {
+        match lists.len() {
+            0 | 1 => lists.pop().map(Self::One),
+            _ => Some(Self::Any(lists)),
+        }
+    }
+}
+
+impl Seek for Clause<'_> {
+    type Error = Infallible;
+
+    fn len(&self) -> usize {
+        match self {
+            Self::One(list) => list.len(),
+            Self::Any(lists) => lists.iter().map(List::len).sum(),
+        }
+    }
+
+    fn seek_forward(&mut self, target: u32) -> Result<Option<u32>, Infallible> {
+        Ok(match self {
+            Self::One(list) => list.seek_forward(target),
+            Self::Any(lists) => lists.iter_mut().filter_map(|list| list.seek_forward(target)).min(),
+        })
+    }
+
+    fn seek_backward(&mut self, target: u32) -> Result<Option<u32>, Infallible> {
+        Ok(match self {
+            Self::One(list) => list.seek_backward(target),
+            Self::Any(lists) => lists.iter_mut().filter_map(|list| list.seek_backward(target)).max(),
+        })
+    }
 }

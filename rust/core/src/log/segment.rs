@@ -191,6 +191,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::storage::MappedFile;
 
     /// Tells of a failed sync once, as Linux does.
     #[derive(Debug, Default)]
@@ -217,6 +218,9 @@ mod tests {
         }
         fn sync_all(&self) -> io::Result<()> {
             self.sync_data()
+        }
+        fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 

@@ -4,15 +4,16 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::io::Errno;
 
-use super::{Lock, LockAttempt, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{Lock, LockAttempt, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// How much zero-filling writes at a time.
 const ZEROS: &[u8] = &[0; 256 << 10];
@@ -153,6 +154,39 @@ impl StorageFile for DiskFile {
 
     fn sync_all(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+        // SAFETY: only files that are complete and never written again are mapped, so the bytes do not change under
+        // the slice. Should somebody cut the file short, the process gets a bus error: `docs/design.md` says so under
+        // what is assumed of the world. Copying each page into memory of our own instead would double the memory
+        // that an index takes.
+        #[expect(unsafe_code, reason = "see above")]
+        let mapped = unsafe { Mmap::map(&self.0)? };
+        Ok(Arc::new(MappedDisk(mapped)))
+    }
+}
+
+#[derive(Debug)]
+struct MappedDisk(Mmap);
+
+impl MappedFile for MappedDisk {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, range: Range<usize>) {
+        let (start, end) = (range.start / PAGE_BYTES * PAGE_BYTES, range.end.min(self.0.len()));
+        if start >= end {
+            return;
+        }
+        // SAFETY: the range lies within the mapping, which is shared and read-only: what is dropped here is read from
+        // the same file again when it is next needed, so no byte of the slice changes.
+        #[expect(unsafe_code, reason = "see above")]
+        let released =
+            unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        // A hint: memory that stays resident is no error.
+        drop(released);
     }
 }
 

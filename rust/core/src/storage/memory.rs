@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Lock, LockAttempt, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{Lock, LockAttempt, MappedFile, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// A directory in memory, gone when the last handle is.
 #[derive(Debug, Default)]
@@ -114,6 +115,21 @@ impl StorageFile for MemoryFile {
     fn sync_all(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+        Ok(Arc::new(Snapshot(self.0.read().clone())))
+    }
+}
+
+#[derive(Debug)]
+struct Snapshot(Vec<u8>);
+
+impl MappedFile for Snapshot {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, _: Range<usize>) {}
 }
 
 #[derive(Debug)]

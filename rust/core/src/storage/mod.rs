@@ -8,6 +8,7 @@ mod memory;
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -61,6 +62,17 @@ pub trait StorageFile: Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Makes the contents and everything about the file durable.
     fn sync_all(&self) -> io::Result<()>;
+    /// The whole file as memory, for reading. Only for files that nobody changes any more; removing one is no change.
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>>;
+}
+
+/// The contents of a file as they were when it was mapped; valid for as long as this is held, even after the file is
+/// removed.
+pub trait MappedFile: Debug + Send + Sync {
+    /// All bytes of the file.
+    fn bytes(&self) -> &[u8];
+    /// A hint that this range is not needed for now, so that resident memory stays flat. The bytes stay readable.
+    fn release(&self, range: Range<usize>);
 }
 
 /// A page of memory that all processes with the store open see.

@@ -7,10 +7,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use counterpoint::storage::{LockAttempt, Memory, SharedPage, Storage, StorageFile};
+use counterpoint::storage::{LockAttempt, MappedFile, Memory, SharedPage, Storage, StorageFile};
 use parking_lot::Mutex;
 
 const SECTOR: usize = 512;
@@ -241,4 +242,20 @@ impl StorageFile for SimulatedFile {
     fn sync_all(&self) -> io::Result<()> {
         self.sync_data()
     }
+
+    fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
+        self.faults.operation()?;
+        Ok(Arc::new(Snapshot(self.contents.lock().seen.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct Snapshot(Vec<u8>);
+
+impl MappedFile for Snapshot {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn release(&self, _: Range<usize>) {}
 }
