@@ -15,7 +15,7 @@ fn events(first: u64) -> Vec<Event> {
     (first..first + EVENTS)
         .map(|position| {
             let mixed = position.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let customer = (mixed >> 32) * (EVENTS / 100) >> 32;
+            let customer = ((mixed >> 32) * (EVENTS / 100)) >> 32;
             let types = ["OrderPlaced", "OrderPaid", "OrderShipped", "OrderReturned"];
             let place = [0, 0, 0, 1, 1, 1, 1, 2][(mixed % 8) as usize];
             let event_type = if mixed % 1000 == 9 { types[3] } else { types[place] };
@@ -84,17 +84,16 @@ fn report_lookups(what: &str, sealed: &Sealed) {
     let absent: Vec<Query> = (0..5000).map(|n| query(format!("nobody:{n:013}"))).collect();
     let pick = |queries: &'static [Query], number: u64| &queries[number as usize % queries.len()];
     let [own, shared, absent] = [own, shared, absent].map(|queries| &*queries.leak());
-    let first_of = |query: &Query, from| black_box(sealed.first_match(query, from..=u64::MAX).unwrap());
+    let first_of = |query: &Query, from| {
+        black_box(sealed.first_match(query, from..=u64::MAX).unwrap());
+    };
     println!("{what}");
-    println!("  own tag, first            {:4} ns", each(|n| { first_of(pick(own, n), 0); }));
-    println!("  shared tag, first         {:4} ns", each(|n| { first_of(pick(shared, n), 0); }));
+    println!("  own tag, first            {:4} ns", each(|n| first_of(pick(own, n), 0)));
+    println!("  shared tag, first         {:4} ns", each(|n| first_of(pick(shared, n), 0)));
     let recent = first + count - 10;
-    println!("  shared tag, recent after  {:4} ns", each(|n| { first_of(pick(shared, n), recent); }));
-    println!(
-        "  shared tag, after middle  {:4} ns",
-        each(|n| drop(first_of(pick(shared, n), first + count / 2)))
-    );
-    println!("  absent tag                {:4} ns", each(|n| { first_of(pick(absent, n), 0); }));
+    println!("  shared tag, recent after  {:4} ns", each(|n| first_of(pick(shared, n), recent)));
+    println!("  shared tag, after middle  {:4} ns", each(|n| first_of(pick(shared, n), first + count / 2)));
+    println!("  absent tag                {:4} ns", each(|n| first_of(pick(absent, n), 0)));
     let events = least(5, || {
         for query in shared.iter().take(200) {
             black_box(sealed.matches(query, 0..=u64::MAX, Direction::Forward).unwrap().count());
