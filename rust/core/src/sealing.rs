@@ -232,11 +232,11 @@ impl Sealer {
         let merged = self.publish(MERGING, &name, |file| {
             let between = || self.seal_durable(index, durable).map(drop).map_err(io::Error::other);
             let file = Interleaved { file, stopping: &self.stopping, between: &between };
-            sealed::merge(run, &file).or_else(|error| match error {
-                MergeError::Io(error) => Err(error),
+            sealed::merge(run, &file).map_err(|error| match error {
+                MergeError::Io(error) => error,
                 MergeError::Damaged(found) => {
                     damaged = Some(found);
-                    Err(ErrorKind::InvalidData.into())
+                    ErrorKind::InvalidData.into()
                 }
             })
         });

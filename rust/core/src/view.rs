@@ -1,5 +1,6 @@
 //! What one handle knows of the log: how far it has read it, and the index of that.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -49,6 +50,14 @@ impl View {
             Ok(false)
         } else {
             self.catch_up(&mut self.writer.lock())
+        }
+    }
+
+    /// Says that these positions have been read for now, so that a long read keeps memory flat.
+    pub(crate) fn release(&self, positions: RangeInclusive<u64>) {
+        let sealed = self.index.read().sealed();
+        for part in sealed.iter() {
+            part.release(positions.clone());
         }
     }
 

@@ -26,6 +26,9 @@ pub(crate) fn is_prepared(name: &str) -> bool {
     name == READY || (name.starts_with(PREPARING) && name.ends_with(TEMPORARY))
 }
 
+/// A file that will be a segment, and its name until then.
+type Temporary = (String, Arc<dyn StorageFile>);
+
 #[derive(Debug)]
 pub(crate) struct SegmentMaker {
     storage: Arc<dyn Storage>,
@@ -84,7 +87,7 @@ impl SegmentMaker {
     }
 
     /// Takes the file that is ready. It gets a name of our own first, under which nobody can replace it.
-    fn take_ready(&self, least: u64) -> Result<Option<(String, Arc<dyn StorageFile>)>, StorageError> {
+    fn take_ready(&self, least: u64) -> Result<Option<Temporary>, StorageError> {
         let name = temporary_name();
         match self.storage.rename(READY, &name) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -98,7 +101,7 @@ impl SegmentMaker {
         Ok(None)
     }
 
-    fn preallocate(&self, capacity: u64) -> Result<(String, Arc<dyn StorageFile>), StorageError> {
+    fn preallocate(&self, capacity: u64) -> Result<Temporary, StorageError> {
         let name = temporary_name();
         let file = self.storage.create(&name).map_err(StorageError::io("create", &name))?;
         let preallocated = file.preallocate(0, capacity).and_then(|()| file.sync_all());

@@ -40,9 +40,7 @@ use crate::storage::MappedFile;
 pub(crate) use self::build::build;
 pub(crate) use self::layout::{MAX_EVENTS, POINT_BYTES};
 pub(crate) use self::merge::{MergeError, merge};
-pub(crate) use self::offsets::SealedLocation;
 pub(crate) use self::pages::Damaged;
-pub(crate) use self::search::Matches;
 
 /// How the names of index files end.
 pub(crate) const EXTENSION: &str = ".idx";
@@ -108,6 +106,7 @@ impl Sealed {
         self.types.iter().map(|entry| &*entry.name)
     }
 
+    #[cfg(test)]
     /// How many different tags there are; those whose hashes collide count once.
     pub(crate) fn tag_count(&self) -> u32 {
         self.entry_count()

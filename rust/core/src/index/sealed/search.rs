@@ -107,6 +107,7 @@ impl Sealed {
         Ok(Matches { first_position, found })
     }
 
+    #[cfg(test)]
     /// The first candidate in the range. If it turns out not to match, the others come from [`Sealed::matches`].
     pub(crate) fn first_match(
         &self,
@@ -116,6 +117,7 @@ impl Sealed {
         self.matches(query, positions, Direction::Forward)?.next().transpose()
     }
 
+    #[cfg(test)]
     /// Whether any event can have the tag: about one in a hundred tags that none has passes.
     pub(crate) fn may_contain(&self, tag: &str) -> Result<bool, Damaged> {
         self.may_contain_hash(self.hasher.hash(tag))

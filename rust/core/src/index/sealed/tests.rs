@@ -6,6 +6,7 @@ mod format;
 mod seeking;
 mod timings;
 
+use super::search::Matches;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 

@@ -48,8 +48,8 @@ pub(super) fn is_frequent(count: u32, events: u32) -> bool {
 /// Bytes of a number among so many types.
 pub(super) fn type_bytes(types: usize) -> u32 {
     match types {
-        ..=0x100 => 1,
-        ..=0x1_0000 => 2,
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
         _ => 4,
     }
 }
@@ -144,8 +144,9 @@ impl Sealed {
         names: &[Box<str>],
         range: &RangeInclusive<u32>,
     ) -> Option<TypeClause<'_>> {
-        let number = |name: &Box<str>| self.types.binary_search_by(|known| known.name.cmp(name)).ok();
-        let mut numbers: Vec<u32> = names.iter().filter_map(number).map(|number| number as u32).collect();
+        let number = |name: &str| self.types.binary_search_by(|known| (*known.name).cmp(name)).ok();
+        let mut numbers: Vec<u32> =
+            names.iter().filter_map(|name| number(name)).map(|number| number as u32).collect();
         numbers.sort_unstable();
         let wanted = match *numbers {
             [] => return None,

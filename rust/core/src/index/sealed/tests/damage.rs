@@ -54,7 +54,7 @@ fn answers(bytes: Vec<u8>) -> Result<Vec<u64>, Damaged> {
     match merge(&[Arc::new(sealed)], &*file) {
         Ok(()) => answers.push(u64::from(crc32c::crc32c(file.map().unwrap().bytes()))),
         Err(MergeError::Damaged(damaged)) => return Err(damaged),
-        Err(MergeError::Io(error)) => panic!("{error}"),
+        Err(MergeError::Io(error)) => unreachable!("{error}"),
     }
     Ok(answers)
 }

@@ -1,5 +1,6 @@
 //! Random logs and random queries: the candidates that `Query::matches` confirms are what a plain scan finds.
 
+use crate::index::sealed::offsets::SealedLocation;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rand::rngs::StdRng;

@@ -14,7 +14,7 @@ fn file_with(on: &[u32], events: u32) -> Sealed {
 fn cursor(sealed: &Sealed) -> super::super::lists::ListCursor<'_> {
     match sealed.find(sealed.hasher.hash("t")).unwrap().unwrap() {
         super::super::dictionary::Value::List(at) => sealed.list(at).unwrap(),
-        only => panic!("a list, and not {only:?}"),
+        only => unreachable!("a list, and not {only:?}"),
     }
 }
 
@@ -47,7 +47,12 @@ fn seeks_agree_with_a_plain_search_around_the_limits_of_blocks() {
                 }
             }
             let mut all = Vec::new();
-            cursor(&sealed).for_each(|event| Ok::<(), Damaged>(all.push(event))).unwrap();
+            cursor(&sealed)
+                .for_each(|event| {
+                    all.push(event);
+                    Ok::<(), Damaged>(())
+                })
+                .unwrap();
             assert_eq!(all, on);
         }
     }
