@@ -45,10 +45,12 @@ def run(program: str, *arguments: object, prelude: str = PRELUDE) -> list[str]:
 
 
 @contextmanager
-def running(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def running(
+    program: str, *arguments: object, prelude: str = PRELUDE
+) -> Iterator[subprocess.Popen[str]]:
     """A program under way, killed at the end if it still runs."""
     process = subprocess.Popen(
-        _command(program, arguments),
+        _command(program, arguments, prelude),
         env=_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -67,10 +69,15 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().removesuffix("\n")
 
 
+def rest(process: subprocess.Popen[str]) -> list[str]:
+    """The whole lines that a program says from here to its end."""
+    assert process.stdout is not None
+    return process.stdout.read().split("\n")[:-1]
+
+
 def kill(process: subprocess.Popen[str]) -> list[str]:
     """Kills a program with SIGKILL, and returns the whole lines that it had said and nobody had read."""
     process.kill()
-    assert process.stdout is not None
-    rest = process.stdout.read()
+    said = rest(process)
     process.wait(PATIENCE)
-    return rest.split("\n")[:-1]
+    return said

@@ -195,3 +195,61 @@ def test_a_child_forked_in_the_midst_of_appends_has_a_loop_and_a_store_of_its_ow
         (tmp_path / str(n)).mkdir()
         said = child.run(program, tmp_path / str(n))
         assert sorted(said) == ["child 300", "parent 300", "status 0"]
+
+
+APPENDS = """
+    store = cp.open(sys.argv[1], segment_bytes=4096)
+    say("open")
+    while True:
+        store.append([event("x")])
+"""
+
+
+@pytest.mark.parametrize("waiting", ["store.wait(10**9)", "next(store.subscribe(after=10**9))"])
+def test_ctrl_c_ends_what_waits_while_other_processes_append(
+    open_on_disk: Opener, tmp_path: Path, waiting: str
+) -> None:
+    program = f"""
+        store = cp.open(sys.argv[1], segment_bytes=4096)
+        try:
+            say("open")
+            {waiting}
+        except KeyboardInterrupt:
+            say("interrupted", store.append([event("y")]) > 0)
+            store.close()
+    """
+    with (
+        child.running(APPENDS, tmp_path / "store") as other,
+        child.running(program, tmp_path / "store") as process,
+    ):
+        assert [child.line(other), child.line(process)] == ["open", "open"]
+        store = open_on_disk()
+        process.send_signal(signal.SIGINT)
+        assert child.line(process) == "interrupted True"
+        assert process.wait(child.PATIENCE) == 0
+        assert store.wait(head := store.head(), timeout=child.PATIENCE) > head, "the other one stalls"
+
+
+def test_a_process_that_exits_with_the_store_open_disturbs_no_other(
+    open_on_disk: Opener, tmp_path: Path
+) -> None:
+    """Quietly, whatever its threads are at, and however it leaves."""
+    program = """
+        store = cp.open(sys.argv[1], segment_bytes=4096)
+        iter(store.read()), store.subscribe()
+        def append():
+            while True:
+                store.append([event("y")])
+        for waiting in (lambda: store.wait(10**9), lambda: next(store.subscribe(after=10**9)), append):
+            threading.Thread(target=waiting, daemon=True).start()
+        say(store.append([event("z")]) > 0)
+        if sys.argv[2] == "_exit":
+            os._exit(0)
+    """
+    with child.running(APPENDS, tmp_path / "store") as other:
+        assert child.line(other) == "open"
+        store = open_on_disk()
+        for turn in range(tries(6, 200)):
+            assert child.run(program, tmp_path / "store", ["exit", "_exit"][turn % 2]) == ["True"]
+            assert store.wait(head := store.head(), timeout=child.PATIENCE) > head, "the other one stalls"
+    assert len(list(store.read(cp.Query.all()))) == store.head()
