@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 
 from benches.appending import FASTEST, conditional
 from benches.family import Child
-from benches.peers import OpenStore, Peer
+from benches.peers import OpenStore
 from benches.results import Measured
 from benches.run import Run
 
@@ -103,18 +102,19 @@ async def _gather(run: Run, store: OpenStore) -> float:
 
 def append_from_processes(run: Run) -> None:
     """Measure processes, with one thread each, that append to one store."""
+    able = list(run.peers)
     for processes in run.settings.processes:
         run.interleave(
             f"{processes} processes",
-            {
-                name: partial(_processes, run, name, peer, run.path(name, "shared"), processes)
-                for name, peer in run.peers.items()
-            },
+            {name: partial(_processes, run, name, processes) for name in able},
             patience=STARTED_SECONDS,
         )
+        # A store that fails with so many does not do better with more.
+        able = [name for name in able if name in run.samples.get(f"append.processes.{processes}", ())]
 
 
-def _processes(run: Run, name: str, peer: Peer, path: Path, processes: int) -> Measured:
+def _processes(run: Run, name: str, processes: int) -> Measured:
+    peer, path = run.peers[name], run.path(name, "shared")
     # No store is open here: with an embedded one, one process is to be alone.
     if not path.exists():
         peer.open(path).close()

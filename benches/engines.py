@@ -1,7 +1,7 @@
 """The engines without Python, ours and tephra's: `python -m benches.engines`.
 
-Runs the program in `benches/rust`, writes `engines.json` and `engines.md`. Without Cargo or the crates it says
-what it left out, and ends well.
+Runs the program in `benches/rust`, writes `engines.json` and `engines.md`. Without Cargo or the crates it
+says what it left out, and ends well.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -57,18 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, width=200)
     directory: Path = options.directory
     directory.mkdir(parents=True, exist_ok=True)
-    soak = os.environ.get("COUNTERPOINT_SOAK") == "1"
-    most = options.most or (MOST_IN_SOAK if soak else MOST)
-    sizes = QUICK_SIZES if options.quick else tuple(size for size in SIZES if size <= most)
-    settings = replace(Settings.quick() if options.quick else Settings(), events=sizes[-1])
+    planned = QUICK_SIZES if options.quick else sizes(options.most)
+    settings = Settings.quick() if options.quick else Settings()
     peers = {name: load(name) for name in (OURS, "sqlite")}
     points, left_out = [], list[str]()
     with stores_in(directory) as stores, console.status("") as status:
         facts = described(directory, peers, settings, console)
         growing = {
-            name: Growth(peer, sizes[-1] if name == OURS else MOST_OF_OTHERS) for name, peer in peers.items()
+            name: Growth(peer, planned[-1] if name == OURS else MOST_OF_OTHERS)
+            for name, peer in peers.items()
         }
-        for size in sizes:
+        for size in planned:
             status.update(f"growing to {size:,} events ...")
             points.append(_point(growing, size, settings, stores, left_out))
     facts["load after"] = machine.load()
@@ -81,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say_left_out(console, left_out)
     console.print(f"written: {directory}/growth.md and growth.json")
     return 0
+
+
+def sizes(most: int | None) -> tuple[int, ...]:
+    """Return the sizes up to `most` events, or up to as many as this run is for."""
+    soak = os.environ.get("COUNTERPOINT_SOAK") == "1"
+    most = most or (MOST_IN_SOAK if soak else MOST)
+    return tuple(size for size in SIZES if size <= most)
 
 
 def _point(

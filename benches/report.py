@@ -100,8 +100,9 @@ class Report:
             cells = [result.row.title, result.row.unit, figure(result.median(OURS))]
             for name in self._others:
                 median, ratio = result.median(name), result.ratio(OURS, name)
-                cells.append("-" if median is None else f"{figure(median)} ({_times(ratio)})")
-            verdict = f"{result.row.target.text}: {result.verdict}" if result.row.target else ""
+                cells.append(figure(median) + ("" if ratio is None else f" ({_times(ratio)})"))
+            target = result.row.target
+            verdict = f"{target.text}: {result.verdict or 'not measured'}" if target else ""
             lines.append(line([*cells, verdict]))
         return "\n".join([*lines, ""])
 

@@ -16,6 +16,8 @@ from benches.workload import History, Stock
 
 PATIENCE_SECONDS = 10.0
 """What takes longer than this is measured in the first round only."""
+REASON_LENGTH = 300
+"""Characters of what a store says when it fails; some say all that was asked of them."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Run:
     def leave_out(self, what: str, name: str, reason: str) -> None:
         """Say once that a store could not do something."""
         title = self.peers[name].title if name in self.peers else name
-        line = f"{what}: {title}: {' '.join(reason.split())[:300]}"
+        reason = reason.replace(f"{self.directory}/", "")
+        line = f"{what}: {title}: {' '.join(reason.split())[:REASON_LENGTH]}"
         if line not in self.left_out:
             self.left_out.append(line)
