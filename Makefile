@@ -42,6 +42,7 @@ $(VENV)-wheel/tested: $(VENV)/ready $(RUST) $(WHEEL)
 
 lint: $(VENV)/built
 	cargo fmt --check
+	cargo fmt --check --manifest-path benches/rust/Cargo.toml
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -50,6 +51,7 @@ lint: $(VENV)/built
 
 format:
 	cargo fmt
+	cargo fmt --manifest-path benches/rust/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

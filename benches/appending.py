@@ -1,5 +1,6 @@
 """Rows about appending from one thread: bulk, single, through commands; and the bytes that it leaves."""
 
+import os
 import time
 from collections.abc import Callable
 from itertools import count, islice
@@ -30,6 +31,8 @@ def fill(run: Run) -> None:
         for name, store in stores.items():
             with run.attempt("settling", name):
                 store.settle()
+    # What is left to be written would be written while others are measured.
+    os.sync()
     for name, peer in tuple(run.peers.items()):
         if len(run.samples["bulk"].get(name, ())) < run.settings.rounds:
             # Every other row would speak of a store that is not full.

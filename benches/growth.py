@@ -97,6 +97,8 @@ def _point(
     run = Run(settings, peers, stores, left_out=left_out)
     record = record_bytes(run, 1)
     events = {name: _grow(run, name, growing[name], size) for name in peers}
+    # What growing left to be written would be written while others are measured.
+    os.sync()
     with (
         SyncLoop(stores / "limit", record, settings.seconds) as limit,
         run.opened("growth", STORE) as opened,

@@ -6,6 +6,7 @@ which are removed at the end. A store that cannot run here is left out, with a l
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,13 +97,18 @@ def described(
 
 @contextmanager
 def stores_in(directory: Path) -> Iterator[Path]:
-    """Make a directory for stores, and remove it after the block."""
+    """Make a directory for stores, and remove it after the block, which SIGTERM ends as Ctrl-C does.
+
+    Otherwise servers would be left behind.
+    """
     stores = Path(tempfile.mkdtemp(prefix="stores-", dir=directory))
     # A server that runs as a user of its own comes through here to its store.
     stores.chmod(0o711)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield stores
     finally:
+        signal.signal(signal.SIGTERM, before)
         shutil.rmtree(stores, ignore_errors=True)
 
 

@@ -17,7 +17,6 @@ from benches.peers.plain import ItemReserved, decode, encode
 from benches.peers.server import HOST, Server
 from benches.workload import TYPE, Event, order_tag
 
-POOLED = 5
 MOST_POOLED = 32
 """More threads than this wait for a connection: PostgreSQL takes 100 by default."""
 
@@ -36,8 +35,9 @@ class OpenEventsourcing(OpenStore):
             port=self._access.port,
             user=postgres.USER,
             password=self._access.password,
-            pool_size=POOLED,
-            max_overflow=MOST_POOLED - POOLED,
+            # More are made as threads need them, and kept: not in advance, which others would feel.
+            pool_size=1,
+            max_overflow=MOST_POOLED - 1,
             connect_timeout=60,
         )
         self._recorder = PostgresDCBRecorderTT(self._datastore)
