@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,9 +33,21 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def is_busy() -> bool:
-    """Say whether others are at work, so that figures say little."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1) / 2
+def busy_share(seconds: float = 0.5) -> float:
+    """Watch for so long, doing nothing, and return which share of the processors is at work for others.
+
+    The load average would not do: it remembers what was measured before.
+    """
+    before = _ticks()
+    time.sleep(seconds)
+    total, idle = (after - then for after, then in zip(_ticks(), before, strict=True))
+    return 1 - idle / total if total else 0.0
+
+
+def _ticks() -> tuple[int, int]:
+    # See proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]
 
 
 def file_system(directory: Path) -> str:

@@ -73,7 +73,7 @@ def draw_growth(growth: Mapping[str, Any], file: Path) -> None:
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True).flat
     ratios = {
-        name: [(p["events"], p["of limit"][name]) for p in growth["points"] if name in p["of limit"]]
+        name: [(p["events"], p["of limit"][name]) for p in growth["points"] if p["of limit"].get(name)]
         for name in titles
     }
     panels: list[tuple[str, str, list[tuple[Series, str, str]]]] = [

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benches import engines, growth, install, plots
+from benches.machine import busy_share
 from benches.peers import OURS, PEERS, Cannot, Peer, load, postgres
 from benches.peers.server import HOST, Server, free_port
 from benches.report import Report
@@ -140,6 +141,10 @@ def test_a_store_that_cannot_be_opened_is_left_out(run: Run, monkeypatch: pytest
     with run.opened("a row", "empty") as stores:
         assert list(stores) == [OURS]
     assert run.left_out == ["a row: SQLite: no room"]
+
+
+def test_the_busy_share_of_the_processors_is_one() -> None:
+    assert 0 <= busy_share(0.05) <= 1
 
 
 def test_a_delay_is_the_one_in_the_middle() -> None:
