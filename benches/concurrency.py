@@ -12,6 +12,7 @@ from benches.family import Child
 from benches.peers import OpenStore
 from benches.results import Measured
 from benches.run import Run
+from benches.workload import fresh_event
 
 STARTED_SECONDS = 60.0
 """Starting processes takes its time, which is not what is measured."""
@@ -105,7 +106,7 @@ def append_from_processes(run: Run) -> None:
     able = list(run.peers)
     for processes in run.settings.processes:
         run.interleave(
-            f"{processes} processes",
+            f"processes, {processes} at once",
             {name: partial(_processes, run, name, processes) for name in able},
             patience=STARTED_SECONDS,
         )
@@ -117,7 +118,9 @@ def _processes(run: Run, name: str, processes: int) -> Measured:
     peer, path = run.peers[name], run.path(name, "shared")
     # No store is open here: with an embedded one, one process is to be alone.
     if not path.exists():
-        peer.open(path).close()
+        # With an event: a server that is stopped before it has one may not have made its files yet.
+        with peer.open(path) as store:
+            store.append_conditional(fresh_event(), 0)
     with ExitStack() as stack:
         stack.enter_context(peer.serve(path))
         children = [

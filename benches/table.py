@@ -23,8 +23,6 @@ from benches.rows import measure
 from benches.run import Run, Settings
 
 DIRECTORY = Path(__file__).parents[1] / ".bench"
-BUSY = 0.2
-"""With a larger share of the processors at work for others, figures say little."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,9 +87,9 @@ def described(
     warnings = []
     if machine.in_memory(directory):
         warnings.append(f"{directory} is in memory ({facts['file system']}): syncs cost nothing there")
-    busy = machine.busy_share()
-    facts["processors busy before"] = f"{busy:.0%}"
-    if busy > BUSY:
+    others = machine.watch_others(directory)
+    facts["others before"] = str(others)
+    if others.disturb():
         warnings.append("others were at work on this machine: the figures say little, the ratios a bit more")
     if warnings:
         facts["warning"] = "; ".join(warnings)

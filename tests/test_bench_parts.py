@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benches import engines, growth, install, plots
-from benches.machine import busy_share
+from benches.machine import Others, watch_others
 from benches.peers import OURS, PEERS, Cannot, Peer, load, postgres
 from benches.peers.server import HOST, Server, free_port
 from benches.report import Report
@@ -143,8 +143,18 @@ def test_a_store_that_cannot_be_opened_is_left_out(run: Run, monkeypatch: pytest
     assert run.left_out == ["a row: SQLite: no room"]
 
 
-def test_the_busy_share_of_the_processors_is_one() -> None:
-    assert 0 <= busy_share(0.05) <= 1
+def test_what_others_do_is_a_share_and_a_rate(tmp_path: Path) -> None:
+    others = watch_others(tmp_path, 0.05)
+    assert 0 <= others.processors <= 1
+    assert others.disk >= 0
+    assert str(Others(0.25, 2e6)) == "25% of the processors, 2.0 MB/s written"
+
+
+@pytest.mark.parametrize(
+    ("others", "disturb"), [(Others(0.1, 1e5), False), (Others(0.5, 0), True), (Others(0, 1e7), True)]
+)
+def test_others_disturb_by_the_processors_or_by_the_disk(others: Others, disturb: bool) -> None:
+    assert others.disturb() == disturb
 
 
 def test_a_delay_is_the_one_in_the_middle() -> None:
