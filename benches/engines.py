@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     settings = Settings.quick() if options.quick else Settings()
     console = Console(highlight=False, width=160)
-    directory: Path = options.directory
+    directory: Path = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     program: Path | None = options.program
     if program is None:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Grow, measure, and show."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, width=200)
-    directory: Path = options.directory
+    directory: Path = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     planned = QUICK_SIZES if options.quick else sizes(options.most)
     settings = Settings.quick() if options.quick else Settings()

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings.quick() if options.quick else Settings()
     given = {name: getattr(options, name) for name in ("events", "seconds", "rounds", "singles")}
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
-    directory: Path = options.directory
+    directory: Path = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
     with stores_in(directory) as stores:
