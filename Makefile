@@ -14,7 +14,7 @@ CARGO_TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest r
 # Runs a command that says a lot; what it says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { printf '%s\n' "$$said"; exit 1; }
 
-.PHONY: demo test lint bench soak format clean rust-test python-test wheel-test
+.PHONY: demo test lint bench bench-quick bench-install soak format clean rust-test python-test wheel-test
 
 demo: $(VENV)/built
 	$(BIN)/python -m examples.demo
@@ -42,6 +42,7 @@ $(VENV)-wheel/tested: $(VENV)/ready $(RUST) $(WHEEL)
 
 lint: $(VENV)/built
 	cargo fmt --check
+	cargo fmt --check --manifest-path benches/rust/Cargo.toml
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -50,13 +51,28 @@ lint: $(VENV)/built
 
 format:
 	cargo fmt
+	cargo fmt --manifest-path benches/rust/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/built
+# Everything that is measured, results in .bench/, plots in docs/plots/. Says what it left out, and why.
+bench: $(VENV)/built bench-install
 	cargo bench -p counterpoint
 	$(BIN)/python -m pytest -q benches --benchmark-enable --benchmark-only
 	$(BIN)/python -m benches.table
+	$(BIN)/python -m benches.engines
+	$(BIN)/python -m benches.growth
+	$(BIN)/python -m benches.plots
+
+# The same at tiny sizes, in a minute, to see that everything works; plots and results in .bench/quick/.
+bench-quick: $(VENV)/built bench-install
+	$(BIN)/python -m benches.table --quick --directory .bench/quick
+	$(BIN)/python -m benches.engines --quick --directory .bench/quick
+	$(BIN)/python -m benches.growth --quick --directory .bench/quick
+	$(BIN)/python -m benches.plots --directory .bench/quick --plots .bench/quick
+
+bench-install: $(VENV)/built
+	@$(BIN)/python -m benches.install
 
 # The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed.
 soak: export COUNTERPOINT_SOAK := 1

@@ -1,1 +1,1 @@
-"""Measurements: `python -m benches.table` beside other stores, `pytest benches --benchmark-enable` alone."""
+"""Measurements, all by `make bench`; docs/performance.md says which there are and how to read them."""

@@ -1,17 +1,16 @@
-"""Rows about appending: bulk, single, from many threads, and commands."""
+"""Rows about appending from one thread: bulk, single, through commands; and the bytes that it leaves."""
 
-import threading
+import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from itertools import count, islice
 
 from benches.limits import SyncLoop
 from benches.machine import written_bytes
 from benches.peers import OURS, OpenStore, Peer, stored_bytes
-from benches.results import LIMIT, Latencies, Measured, interleave
+from benches.results import LIMIT, Latencies, Measured
 from benches.run import Run
-from benches.workload import PAYLOAD_BYTES, fresh_event
+from benches.workload import PAYLOAD_BYTES, History, Stock, fresh_event
 
 BATCH = 1000
 FINER = 5
@@ -22,24 +21,32 @@ Measure = Callable[[], Measured]
 
 def fill(run: Run) -> None:
     """Fill the stores that later rows read, in batches, and take that for the bulk rows."""
-    with ExitStack() as stack:
-        subjects: dict[str, Measure] = {}
-        for name, peer in run.peers.items():
-            store = stack.enter_context(peer.open(run.path(name, "filled")))
-            subjects[name] = _filling(run, store)
+    what = "filling the store"
+    with run.opened(what, "filled") as stores:
+        subjects = {name: filling(store, run.history, run.settings.rounds) for name, store in stores.items()}
         record = record_bytes(run, BATCH)
-        limit = stack.enter_context(SyncLoop(run.directory / "limit", record, run.settings.seconds))
-        subjects[LIMIT] = lambda: {"bulk": BATCH * limit.run(run.settings.seconds).per_second}
-        interleave(run.settings.rounds, subjects, run.samples)
-    for name, peer in run.peers.items():
+        with SyncLoop(run.directory / "limit", record, run.settings.seconds) as limit:
+            subjects[LIMIT] = lambda: {"bulk": BATCH * limit.run(run.settings.seconds).per_second}
+            run.interleave(what, subjects, patience=float("inf"))
+        for name, store in stores.items():
+            with run.attempt("settling", name):
+                store.settle()
+    # What is left to be written would be written while others are measured.
+    os.sync()
+    for name, peer in tuple(run.peers.items()):
+        if len(run.samples["bulk"].get(name, ())) < run.settings.rounds:
+            # Every other row would speak of a store that is not full.
+            del run.peers[name]
+            continue
         _sizes(run, name, peer, "filled", "disk.bulk", run.history.events)
 
 
-def _filling(run: Run, store: OpenStore) -> Measure:
-    parts = count()
+def filling(store: OpenStore, history: History, parts: int) -> Measure:
+    """Return what appends one part of a history after the other."""
+    number = count()
 
     def measure() -> Measured:
-        events = run.history.slice(next(parts), run.settings.rounds)
+        events = history.slice(next(number), parts)
         made = appended = 0.0
         total = 0
         while batch := list(islice(events, BATCH)):
@@ -86,23 +93,27 @@ def record_bytes(run: Run, events: int) -> int:
 
 def append_single(run: Run) -> None:
     """Measure one thread: on an empty store, on a filled one, and through commands."""
-    with ExitStack() as stack:
-        limit = stack.enter_context(
-            SyncLoop(run.directory / "limit", record_bytes(run, 1), run.settings.seconds)
-        )
-        empty, filled, commands = dict[str, Measure](), dict[str, Measure](), dict[str, Measure]()
-        for name, peer in run.peers.items():
-            store = stack.enter_context(peer.open(run.path(name, "empty")))
-            empty[name] = _rate(run, "append", _conditional(run, store))
-            store = stack.enter_context(peer.open(run.path(name, "filled")))
-            filled[f"{name}:filled"] = _rate(run, "append.full", _conditional(run, store))
-            commands[f"{name}:command"] = _rate(run, "command", _commands(run, store), middle=False)
-        empty[LIMIT] = _rate(run, "append", limit.write)
-        interleave(run.settings.rounds * FINER, empty | filled | commands, run.samples)
+    what = "appending, one thread"
+    record = record_bytes(run, 1)
+    with (
+        SyncLoop(run.directory / "limit", record, run.settings.seconds) as limit,
+        run.opened(what, "empty") as empty,
+        run.opened(what, "filled") as filled,
+    ):
+        subjects: dict[str, Measure] = {}
+        for name, store in empty.items():
+            subjects[name] = _rate(run, "append", conditional(run.stock, store))
+        subjects[LIMIT] = _rate(run, "append", limit.write)
+        for name, store in filled.items():
+            subjects[f"{name}:filled"] = _rate(run, "append.full", conditional(run.stock, store))
+        for name, store in filled.items():
+            subjects[f"{name}:command"] = _rate(run, "command", _commands(run, store), middle=False)
+        # Many short samples: what is compared should be measured at the same time, and disks have moods.
+        for _ in range(FINER):
+            run.interleave(what, subjects)
 
 
 def _rate(run: Run, key: str, call: Callable[[], object], *, middle: bool = True) -> Measure:
-    # Many short samples: what is compared should be measured at the same time, and disks have moods.
     seconds = run.settings.seconds / FINER
 
     def measure() -> Measured:
@@ -114,9 +125,9 @@ def _rate(run: Run, key: str, call: Callable[[], object], *, middle: bool = True
     return measure
 
 
-def _conditional(run: Run, store: OpenStore) -> Callable[[], None]:
+def conditional(stock: Stock, store: OpenStore) -> Callable[[], None]:
     """Return what appends one event after the head last seen, which is that of its last append."""
-    head, take = store.head(), run.stock.take
+    head, take = store.head(), stock.take
 
     def append() -> None:
         nonlocal head
@@ -132,76 +143,26 @@ def _commands(run: Run, store: OpenStore) -> Callable[[], int]:
     return lambda: store.run_command(next(numbers) % orders)
 
 
-def append_from_threads(run: Run) -> None:
-    """Measure many threads that append to one store."""
-    with ExitStack() as stack:
-        stores = {
-            name: stack.enter_context(peer.open(run.path(name, "empty"))) for name, peer in run.peers.items()
-        }
-        for threads in run.settings.threads:
-            interleave(
-                run.settings.rounds,
-                {name: _crowd(run, store, threads) for name, store in stores.items()},
-                run.samples,
-            )
-
-
-def _crowd(run: Run, store: OpenStore, threads: int) -> Measure:
-    seconds = run.settings.seconds
-
-    def measure() -> Measured:
-        run.stock.fill(seconds * FASTEST)
-        done = [0] * threads
-        failures: list[BaseException] = []
-        ready = threading.Barrier(threads + 1)
-        end = float("inf")
-
-        def work(index: int) -> None:
-            try:
-                append = _conditional(run, store)
-                ready.wait()
-                ready.wait()
-                while time.perf_counter() < end:
-                    append()
-                    done[index] += 1
-            except BaseException as error:
-                failures.append(error)
-                ready.abort()
-            finally:
-                store.leave()
-
-        workers = [threading.Thread(target=work, args=(index,)) for index in range(threads)]
-        for worker in workers:
-            worker.start()
-        with suppress(threading.BrokenBarrierError):
-            ready.wait()
-            end = time.perf_counter() + seconds
-            ready.wait()
-        start = end - seconds
-        for worker in workers:
-            worker.join()
-        if failures:
-            raise failures[0]
-        return {f"append.{threads}": sum(done) / (time.perf_counter() - start)}
-
-    return measure
-
-
 def append_for_size(run: Run) -> None:
     """Measure what single conditional appends leave on the disk, and what they write to it on the way."""
-    singles = run.settings.singles
     for _ in range(run.settings.rounds):
         for name, peer in run.peers.items():
-            run.stock.fill(singles)
-            with peer.open(run.path(name, "single")) as store:
-                append = _conditional(run, store)
-                append()
-                before = written_bytes(run.directory)
-                for _ in range(singles - 1):
-                    append()
-                after = written_bytes(run.directory)
-            if before is not None and after is not None:
-                samples = run.samples.setdefault("disk.written", {})
-                samples.setdefault(name, []).append((after - before) / (singles - 1))
-            _sizes(run, name, peer, "single", "disk.single", singles)
+            with run.attempt("bytes on disk", name):
+                _append_singles(run, name, peer)
             run.remove(name, "single")
+
+
+def _append_singles(run: Run, name: str, peer: Peer) -> None:
+    singles = run.settings.singles
+    run.stock.fill(singles)
+    with peer.open(run.path(name, "single")) as store:
+        append = conditional(run.stock, store)
+        append()
+        before = written_bytes(run.directory)
+        for _ in range(singles - 1):
+            append()
+        after = written_bytes(run.directory)
+    if before is not None and after is not None:
+        samples = run.samples.setdefault("disk.written", {})
+        samples.setdefault(name, []).append((after - before) / (singles - 1))
+    _sizes(run, name, peer, "single", "disk.single", singles)

@@ -1,48 +1,84 @@
-"""What has to happen in a process of its own: being killed, and being weighed.
+"""What has to happen in a process of its own: being one of many, being killed, and being weighed.
 
-python -m benches.child die|weigh PEER PATH
+python -m benches.child die|weigh|append|receive PEER PATH [SECONDS|EVENTS]
 """
 
 import json
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
-from benches.peers import load
-from benches.workload import fresh_event
+from benches.peers import Cannot, Peer, load
+from benches.weigh import weigh
+from benches.workload import Stock, fresh_event
 
 LAST_APPENDS = 20
+FASTEST = 20_000
+"""More appends per second than these are not prepared for."""
 
 
-def die(peer: str, path: Path) -> None:
-    """Open a store, append a little, and be killed."""
-    store = load(peer).open(path)
+def die(peer: Peer, path: Path) -> None:
+    """Open a store, append a little, and be killed, the server first."""
+    store = peer.open(path)
     for _ in range(LAST_APPENDS):
         store.append_conditional(fresh_event(), store.head())
+    store.kill()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def weigh(peer: str, path: Path) -> None:
-    """Say what a store adds to this process, idle and while everything is read, in MiB."""
-    bare = _resident("VmRSS")
-    with load(peer).open(path) as store:
-        store.head()
-        idle = _resident("VmRSS")
-        # Makes the kernel forget the peak so far, which was that of opening: see proc(5).
-        Path("/proc/self/clear_refs").write_text("5")
-        store.replay()
-        peak = _resident("VmHWM")
-    print(json.dumps({"memory.idle": idle - bare, "memory.replay": max(0.0, peak - idle)}))
+def append(peer: Peer, path: Path, seconds: str) -> None:
+    """Append for so long, together with others; say how often, and when it was over."""
+    stock = Stock()
+    with peer.join(path) as store:
+        stock.fill(float(seconds) * FASTEST)
+        # What a store makes for its first append is not measured.
+        head = store.append_conditional(stock.take(), store.head())
+        _begin()
+        now = time.perf_counter()
+        end, appends = now + float(seconds), 0
+        while now < end:
+            head = store.append_conditional(stock.take(), head)
+            appends += 1
+            now = time.perf_counter()
+        _say({"result": {"appends": appends, "end": now}})
 
 
-def _resident(what: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{what}:"):
-            return int(line.split()[1]) / 1024
-    raise LookupError(f"/proc/self/status does not tell {what}")
+def receive(peer: Peer, path: Path, events: str) -> None:
+    """Subscribe, and say when each of so many events came."""
+    with peer.join(path) as store:
+        subscription = store.subscribe(store.head())
+        _begin()
+        _say({"result": [time.perf_counter_ns() for _ in islice(subscription, int(events))]})
+
+
+def _begin() -> None:
+    _say({"ready": True})
+    sys.stdin.readline()
+
+
+def _say(message: object) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def main(job: str, name: str, path: str, *arguments: str) -> None:
+    """Do one job. One that others wait for says so if its store refuses."""
+    told: dict[str, Callable[[Peer, Path, str], None]] = {"append": append, "receive": receive}
+    if job in told:
+        try:
+            told[job](load(name), Path(path), *arguments)
+        except Cannot as reason:
+            _say({"error": str(reason)})
+        except Exception as error:
+            _say({"error": f"{type(error).__name__}: {error}"})
+    elif job == "weigh":
+        print(json.dumps(weigh(name, Path(path))))
+    else:
+        die(load(name), Path(path))
 
 
 if __name__ == "__main__":
-    job, peer_name, store_path = sys.argv[1:]
-    {"die": die, "weigh": weigh}[job](peer_name, Path(store_path))
+    main(*sys.argv[1:])

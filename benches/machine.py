@@ -2,14 +2,18 @@
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from benches.peers import Peer
 
 IN_MEMORY = ("tmpfs", "ramfs")
+BUSY_SHARE = 0.2
+BUSY_BYTES = 1e6
 
 
 def describe(directory: Path, peers: Mapping[str, Peer]) -> dict[str, str]:
@@ -32,9 +36,40 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def is_busy() -> bool:
-    """Say whether others are at work, so that figures say little."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1) / 2
+class Others(NamedTuple):
+    """What others do on the machine."""
+
+    processors: float
+    """The share of the processors that is at work."""
+    disk: float
+    """Bytes that are written each second."""
+
+    def disturb(self) -> bool:
+        """Say whether figures say little beside that."""
+        return self.processors > BUSY_SHARE or self.disk > BUSY_BYTES
+
+    def __str__(self) -> str:
+        """Return it as a fact of a measurement."""
+        return f"{self.processors:.0%} of the processors, {self.disk / 1e6:.1f} MB/s written"
+
+
+def watch_others(directory: Path, seconds: float = 0.5) -> Others:
+    """Watch for so long, doing nothing, what the processors and the disk of `directory` do for others.
+
+    The load average would not do: it remembers what was measured before.
+    """
+    os.sync()  # or what was measured before would be written now
+    ticks, written = _ticks(), written_bytes(directory) or 0
+    time.sleep(seconds)
+    total, idle = (after - before for after, before in zip(_ticks(), ticks, strict=True))
+    wrote = (written_bytes(directory) or 0) - written
+    return Others(1 - idle / total if total else 0.0, wrote / seconds)
+
+
+def _ticks() -> tuple[int, int]:
+    # See proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]
 
 
 def file_system(directory: Path) -> str:

@@ -1,9 +1,7 @@
 """What a measurement gives: samples by row and subject, medians, ratios, and the verdict on a target."""
 
-import gc
 import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -116,24 +114,20 @@ def _verdict(row: Row, target: Target, reached: float, events: int) -> Verdict:
     return "met" if events >= target.events else "met so far"
 
 
+def medians(samples: Samples) -> dict[str, dict[str, float]]:
+    """Return the medians by row and subject."""
+    return {
+        key: {subject: statistics.median(values) for subject, values in subjects.items()}
+        for key, subjects in samples.items()
+    }
+
+
 def paired(ours: list[float] | None, theirs: list[float] | None) -> float | None:
     """Return the median of the ratios within each round."""
     if not ours or not theirs:
         return None
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=False) if other]
     return statistics.median(ratios) if ratios else None
-
-
-def interleave(rounds: int, subjects: Mapping[str, Callable[[], Measured]], samples: Samples) -> None:
-    """Measure the subjects in turn, `rounds` times, so that a noisy moment falls on neighbours alike.
-
-    A subject is named after a store or `LIMIT`; what follows a colon tells its measurements apart.
-    """
-    for _ in range(rounds):
-        for name, measure in subjects.items():
-            gc.collect()
-            for key, value in measure().items():
-                samples.setdefault(key, defaultdict(list))[name.partition(":")[0]].append(value)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benches import appending, life, reading
+from benches import appending, concurrency, life, reading, subscribing
 from benches.peers import OURS
 from benches.results import Result, judge
 from benches.run import Run
@@ -16,9 +16,11 @@ STEPS: tuple[tuple[str, Callable[[Run], None]], ...] = (
     ("reading by index", reading.read_by_index),
     # From here on the filled stores change.
     ("appending, one thread", appending.append_single),
-    ("appending, many threads", appending.append_from_threads),
+    ("appending, many threads", concurrency.append_from_threads),
+    ("appending, many tasks", concurrency.append_from_tasks),
+    ("appending, many processes", concurrency.append_from_processes),
     ("bytes on disk", appending.append_for_size),
-    ("subscription", reading.subscribe),
+    ("subscription", subscribing.subscribe),
 )
 
 
@@ -27,4 +29,4 @@ def measure(run: Run, say: Callable[[str], None]) -> list[Result]:
     for title, step in STEPS:
         say(title)
         step(run)
-    return judge(rows(run.history, run.settings.threads), run.samples, OURS, run.history.events)
+    return judge(rows(run.history, run.settings), run.samples, OURS, run.history.events)

@@ -1,13 +1,14 @@
 """The rows of the table, in its order, and what each should reach."""
 
 from benches.results import LIMIT, Row, Target
+from benches.run import Settings
 from benches.workload import PAYLOAD_BYTES, PER_ORDER, History
 
 TEN_MILLION = 10_000_000
 MILLION = 1_000_000
 
 
-def rows(history: History, threads: tuple[int, ...]) -> list[Row]:
+def rows(history: History, settings: Settings) -> list[Row]:
     """Return all rows for a store of so many events."""
     events, dense = f"{history.events:,}", f"{history.dense:,}"
     few = f"{PER_ORDER} of {events} events"
@@ -22,7 +23,13 @@ def rows(history: History, threads: tuple[int, ...]) -> list[Row]:
             Target(">= 0.95 x empty", 0.95, "append", MILLION),
         ),
         Row("append.full.p50", "  half of them within", "µs", "less"),
-        *(_threads(count) for count in threads),
+        *(_threads(count) for count in settings.threads),
+        Row(
+            "append.tasks", f"conditional append, {settings.tasks:,} asyncio tasks",
+            "per s", "more",
+            Target(">= 80,000", 80_000),
+        ),
+        *(_processes(count) for count in settings.processes),
         Row(
             "command", "command: read 10, decide, append", "per s", "more",
             Target(">= 0.8 x the append above", 0.8, "append.full"),
@@ -75,6 +82,10 @@ def rows(history: History, threads: tuple[int, ...]) -> list[Row]:
             Target("<= 50 µs", 50),
         ),
         Row(
+            "subscription.processes", "  in another process", "µs", "less",
+            Target("<= 200 µs", 200),
+        ),
+        Row(
             "memory.idle", f"resident memory, {events} events stored, idle", "MiB", "less",
             Target("<= 100 MiB at 10M", 100, events=TEN_MILLION),
         ),
@@ -86,3 +97,9 @@ def _threads(count: int) -> Row:
     bound = 25_000 if count == 8 else 50_000
     target = Target(f">= {bound:,}", bound) if count in (8, 32, 128) else None
     return Row(f"append.{count}", f"conditional append, {count} threads", "per s", "more", target)
+
+
+def _processes(count: int) -> Row:
+    title = f"conditional append, {count} process{'es' if count > 1 else ''}, 1 thread each"
+    target = Target(">= 2.5 x one process", 2.5, "append.processes.1") if count == 8 else None
+    return Row(f"append.processes.{count}", title, "per s", "more", target)

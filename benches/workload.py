@@ -3,6 +3,7 @@
 A type of 12 characters, two tags of 20, 200 bytes of data: 252 bytes of payload.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
@@ -42,11 +43,12 @@ def order_event(order: int, customer: int, type: str = TYPE) -> Event:
     return Event(type, (order_tag(order), customer_tag(customer)), f'{data:x<{DATA_BYTES - 2}}"}}'.encode())
 
 
-_fresh = count(10**12)
+# Ten million for each process: a condition is never about an order that another process has, too.
+_fresh = count(10**13 + os.getpid() * 10**7)
 
 
 def fresh_event() -> Event:
-    """Return an event with an order that no other event of this process has. Any thread may ask."""
+    """Return an event whose order no other event has, in any process. Any thread may ask."""
     number = next(_fresh)
     return order_event(number, 10 + number % 1000)
 
@@ -76,20 +78,22 @@ class History:
     both = (customer_tag(0), customer_tag(1))
     """Two tags of about `dense` events each, of which only ten carry both."""
 
-    def __init__(self, events: int) -> None:
-        """Plan `events` events, at least 400, in whole hundreds."""
+    def __init__(self, events: int, first_order: int = 0) -> None:
+        """Plan `events` events, at least 400, in whole hundreds, with orders from `first_order` on."""
         self.events = max(400, events // 100 * 100)
+        self.first_order = first_order
         self.orders = self.events // PER_ORDER
         self._stride = max(4, self.events // DENSE)
         self.dense = self.events // self._stride
 
     def event(self, number: int) -> Event:
         """Return the event with this number, from 0."""
-        order, spot = number % self.orders, number % self._stride
-        if order == 0:
+        place, spot = number % self.orders, number % self._stride
+        order = self.first_order + place
+        if place == 0:
             event = order_event(order, 0)
             return event._replace(tags=(*event.tags, customer_tag(1)))
-        if order == 7:
+        if place == 7:
             return order_event(order, 7, RARE_TYPE)
         return order_event(order, spot - 1 if spot in (1, 2) else 10 + number % 1000)
 

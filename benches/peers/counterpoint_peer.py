@@ -1,6 +1,6 @@
 """Ours, as an application would use it: through the public names only."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import counterpoint as cp
 
 from benches import workload
-from benches.peers import OpenStore
+from benches.peers import Cannot, OpenStore, Peer
 from benches.workload import Event, order_tag
 
 
@@ -61,6 +61,14 @@ class OpenCounterpoint(OpenStore):
         condition = cp.AppendCondition(cp.Query().add_item(tags=[event.tags[0]]), after)
         return self._store.append([cp.RawEvent(event.type, event.data, event.tags)], condition)
 
+    def append_async(self, event: Event, after: int) -> Awaitable[int]:
+        """Append one event unless its first tag has come up, from a task."""
+        append: Callable[..., Awaitable[int]] | None = getattr(self._store, "append_async", None)
+        if append is None:
+            raise Cannot("this version has no append_async")
+        condition = cp.AppendCondition(cp.Query().add_item(tags=[event.tags[0]]), after)
+        return append([cp.RawEvent(event.type, event.data, event.tags)], condition)
+
     def prepare(self, events: Iterable[Event]) -> Sequence[cp.RawEvent]:
         """Make RawEvents."""
         return [cp.RawEvent(event.type, event.data, event.tags) for event in events]
@@ -108,7 +116,7 @@ class OpenCounterpoint(OpenStore):
         self._store.close()
 
 
-class Counterpoint:
+class Counterpoint(Peer):
     """The embedded engine with its defaults."""
 
     title = "Counterpoint"

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from benches.peers import OpenStore
+from benches.peers import OpenStore, Peer
+from benches.peers.plain import ItemReserved, decode, encode
 from benches.workload import TYPE, Event, order_tag
 
 SETTINGS = """
@@ -43,18 +42,6 @@ BY_TYPE = "SELECT * FROM events WHERE type = ? ORDER BY position"
 BY_TWO_TAGS = """SELECT e.* FROM tags a JOIN tags b ON b.position = a.position AND b.tag = ?2
 JOIN events e ON e.position = a.position WHERE a.tag = ?1 ORDER BY a.position"""
 LAST = " DESC LIMIT 1"
-
-
-class ItemReserved(msgspec.Struct, frozen=True):
-    """An event, decoded: by the same library as ours, so that the stores are compared and not the codecs."""
-
-    order: str
-    customer: str
-    note: str
-
-
-decode = msgspec.json.Decoder(ItemReserved).decode
-encode = msgspec.json.Encoder().encode
 
 
 class Conflict(Exception):  # noqa: N818  an outcome
@@ -175,9 +162,6 @@ class OpenSqlite(OpenStore):
             except Conflict:
                 continue
 
-    def subscribe(self, after: int) -> None:
-        """SQLite tells nobody: one has to poll."""
-
     def leave(self) -> None:
         """Close this thread's connection."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -199,7 +183,7 @@ def _integer(connection: sqlite3.Connection, statement: str) -> int:
     return value
 
 
-class Sqlite:
+class Sqlite(Peer):
     """The SQLite that comes with Python."""
 
     title = "SQLite"
