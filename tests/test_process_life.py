@@ -1,5 +1,6 @@
 """The life of a process around an open store: imports, signals, exits. F11; forks are in `test_fork.py`."""
 
+import os
 import signal
 from pathlib import Path
 
