@@ -45,9 +45,7 @@ def run(program: str, *arguments: object, prelude: str = PRELUDE) -> list[str]:
 
 
 @contextmanager
-def running(
-    program: str, *arguments: object, prelude: str = PRELUDE
-) -> Iterator[subprocess.Popen[str]]:
+def running(program: str, *arguments: object, prelude: str = PRELUDE) -> Iterator[subprocess.Popen[str]]:
     """A program under way, killed at the end if it still runs."""
     process = subprocess.Popen(
         _command(program, arguments, prelude),

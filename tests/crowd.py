@@ -1,7 +1,8 @@
-"""Processes that append without end and can be killed at any moment: quick to replace, since they are forked from one
-that has everything imported and no store open.
+"""Processes that append without end and can be killed at any moment: quick to replace, since they are
+forked from one that has everything imported and no store open.
 
-All report over one pipe, with one write for each line, so that what was said before a kill is whole and is read.
+All report over one pipe, with one write for each line, so that what was said before a kill is whole and is
+read.
 """
 
 import os
@@ -25,7 +26,7 @@ def open_store():
     return cp.open(path, durability=durability, segment_bytes=segment_bytes)
 
 class Work:
-    "Appends batches of 1 to 3 events, each guarded by the work's own events: any refusal is a false conflict."
+    "Appends batches of 1 to 3 events, each guarded by its own events: any refusal is a false conflict."
 
     def __init__(self, name, store):
         self.name, self.store, self.turn, self.last = name, store, 0, 0

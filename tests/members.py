@@ -26,10 +26,11 @@ def start_together(processes: Sequence[subprocess.Popen[str]]) -> None:
 
 
 def check_log(store: cp.EmbeddedStore, told: Sequence[str]) -> list[Stored]:
-    """Checks the log against what processes said of their appends: `name size last`, where name ends in `.number`.
+    """Checks the log against what processes said of their appends: `name size last`, where name ends in
+    `.number`.
 
-    All that was acknowledged is there, whole, once and in its place; a batch that was not is there whole or not at
-    all, and has `number % 3 + 1` events. I1, I2, I3.
+    All that was acknowledged is there, whole, once and in its place; a batch that was not is there whole or
+    not at all, and has `number % 3 + 1` events. I1, I2, I3.
     """
     log = log_of(store)
     assert [event.position for event in log] == list(range(1, len(log) + 1))

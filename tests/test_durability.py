@@ -1,4 +1,5 @@
-"""What was acknowledged stays, over reopening and over kill -9. Several processes are in `test_processes.py`."""
+"""What was acknowledged stays, over reopening and over kill -9. Several processes are in
+`test_processes.py`."""
 
 import random
 from pathlib import Path

@@ -88,8 +88,8 @@ def test_the_next_opening_succeeds_when_the_exclusive_holder_was_killed(
 
 
 def test_the_pid_of_a_former_holder_is_not_told(open_on_disk: Opener, tmp_path: Path) -> None:
-    """After an exclusive holder was killed, others share the store; whoever wants it alone must not be sent to a
-    process that is gone."""
+    """After an exclusive holder was killed, others share the store; whoever wants it alone must not be sent
+    to a process that is gone."""
     with child.running(HOLD, tmp_path / "store", True) as holder:
         child.line(holder)
         child.kill(holder)
@@ -122,9 +122,7 @@ def test_of_many_that_want_to_be_alone_at_once_one_is_at_a_time(tmp_path: Path) 
     """
     turns = tries(10, 500)
     with ExitStack() as stack:
-        processes = [
-            stack.enter_context(child.running(program, tmp_path / "store", turns)) for _ in range(3)
-        ]
+        processes = [stack.enter_context(child.running(program, tmp_path / "store", turns)) for _ in range(3)]
         assert [child.line(process) for process in processes] == [str(turns)] * 3
     with cp.open(tmp_path / "store") as store:
         assert store.head() == 3 * turns

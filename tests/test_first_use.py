@@ -4,7 +4,8 @@ from tests import child
 
 
 def test_threads_that_meet_in_the_first_event_of_a_class_do_not_bring_the_process_down() -> None:
-    """Found in a race of processes: one of them died in msgspec, of a decoder that two threads made at once."""
+    """Found in a race of processes: one of them died in msgspec, of a decoder that two threads made at
+    once."""
     program = """
         from datetime import datetime
         from typing import Annotated

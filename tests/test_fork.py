@@ -138,7 +138,8 @@ def test_children_take_no_lock_from_their_parent_and_keep_none_for_it(
 def test_a_parent_that_was_killed_amid_appends_leaves_no_lock_to_its_children(
     open_on_disk: Opener, tmp_path: Path
 ) -> None:
-    """The children are forked at any moment of an append: with the append lock held, with the sync lock held."""
+    """The children are forked at any moment of an append: with the append lock held, with the sync lock
+    held."""
     program = """
         store = cp.open(sys.argv[1])
 

@@ -19,7 +19,8 @@ KINDS = ["stays"] * 5 + ["comes_and_goes"] * 3
 
 
 def after_all(store: cp.EmbeddedStore, crowd: Crowd) -> None:
-    """Nothing acknowledged is lost, nothing is doubled, and nothing is there that nobody was about to append."""
+    """Nothing acknowledged is lost, nothing is doubled, and nothing is there that nobody was about to
+    append."""
     log = members.check_log(store, crowd.told)
     batches = {event.data.decode().rpartition(".")[0] for event in log}
     assert len(batches) - len(crowd.told) <= crowd.may_be_untold, "more than could have been under way"
@@ -31,7 +32,8 @@ def test_members_that_are_killed_lose_nothing_and_hold_nobody_up(
 ) -> None:
     """Somebody always has the store open, so it is never recovered: the others go on from what the dead left.
 
-    With segments of a few batches, and members who come and go, kills hit rollovers, openings and closings too.
+    With segments of a few batches, and members who come and go, kills hit rollovers, openings and closings
+    too.
     """
     chance, kills = random.Random(SEED), tries(30, 5000)
     with Crowd(tmp_path / "store", durability, SMALL_SEGMENT, SEED) as crowd:
@@ -46,7 +48,8 @@ def test_members_that_are_killed_lose_nothing_and_hold_nobody_up(
             crowd.kill(victim)
             crowd.add(kind)
             crowd.wait_for_everybody()
-    # The members are dead, and what they wrote last may not be durable yet: that is settled by the next append.
+    # The members are dead, and what they wrote last may not be durable yet: that is settled by the next
+    # append.
     store.append([Draft("A", data=b"last.0.0").raw()])
     seen = log_of(store)
     after_all(store, crowd)

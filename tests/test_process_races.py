@@ -85,7 +85,9 @@ def prove_accepted(log: list[Stored], name: str, size: int, last: int, guards: G
     assert [event.data.decode() for event in log[first - 1 : last]] == [f"{name}.{n}" for n in range(size)]
     for items, after in guards:
         broken = [event for event in log[after : first - 1] if matches(items, event.type, event.tags)]
-        assert not broken, f"{name} was accepted at {first}, although {broken[0]} is past {after} and in {items}"
+        assert not broken, (
+            f"{name} was accepted at {first}, although {broken[0]} is past {after} and in {items}"
+        )
 
 
 def prove_refused(log: list[Stored], name: str, position: int, guard: int, guards: Guards) -> None:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,7 +83,8 @@ def test_a_head_that_one_process_has_seen_is_complete_in_every_other(
 def test_a_subscription_and_a_wait_see_what_other_processes_append(
     open_on_disk: Opener, tmp_path: Path
 ) -> None:
-    """Each process says what it was woken for before the next event comes: nobody is carried along by a later one."""
+    """Each process says what it was woken for before the next event comes: nobody is carried along by a
+    later one."""
     program = """
         store = cp.open(sys.argv[1])
         how = sys.argv[2]
@@ -129,9 +129,7 @@ def test_no_increment_of_a_cursor_is_lost_between_processes(open_on_disk: Opener
     """
     turns = tries(40, 2000)
     with ExitStack() as stack:
-        processes = [
-            stack.enter_context(child.running(program, tmp_path / "store", turns)) for _ in range(4)
-        ]
+        processes = [stack.enter_context(child.running(program, tmp_path / "store", turns)) for _ in range(4)]
         members.start_together(processes)
         assert [process.wait(child.PATIENCE) for process in processes] == [0] * 4
         store = open_on_disk()
@@ -193,8 +191,8 @@ def test_handles_of_one_process_are_like_those_of_several(open_on_disk: Opener) 
 
 
 @pytest.fixture(params=["marks", "members.lock", "append.lock", "sync.lock", "cursors.lock"])
-def removed(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
+def removed(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def test_who_joins_a_store_whose_file_was_removed_is_told_so(

@@ -22,8 +22,9 @@ __all__ = ["Codec", "check_event_class", "field_defaults", "make_codec", "proven
 encode_json = msgspec.json.Encoder().encode
 decode_json = msgspec.json.Decoder().decode
 
-# msgspec looks at a struct when the first decoder for it is made, and a second thread that makes one meanwhile gets what
-# is not complete yet: the process dies of it. One at a time, because structs may share what they are made of.
+# msgspec looks at a struct when the first decoder for it is made, and a second thread that makes one
+# meanwhile gets what is not complete yet: the process dies of it. One at a time, because structs may share
+# what they are made of.
 _making = RLock()
 
 

@@ -34,16 +34,16 @@ def open(  # noqa: A001  reads as cp.open(...)
 ) -> EmbeddedStore:
     """Open the store in the directory `path`, made if need be; ``"memory:"`` is a new store in memory.
 
-    Any number of processes on one machine, and any number of handles in each, may have it open and append at the
-    same time; with `exclusive` this handle is the only one. Open it after a fork, not before.
+    Any number of processes on one machine, and any number of handles in each, may have it open and append
+    at the same time; with `exclusive` this handle is the only one. Open it after a fork, not before.
 
     With durability ``"fsync"`` an append that returned survives process death and power loss (I3). With
     ``"os"`` it survives process death, and a loss of power costs at most the last `sync_interval` seconds,
     never a hole. `record_conditions` keeps in the log what each append was guarded by. `segment_bytes` is the
     size of a log file.
 
-    Raises StoreLocked if it is open and this or the other handle wants it for itself, CorruptionError for a damaged log, the OSError family
-    for a path that cannot be used, and ValueError for an option out of range.
+    Raises StoreLocked if it is open and this or the other handle wants it for itself, CorruptionError for a
+    damaged log, the OSError family for a path that cannot be used, and ValueError for an option out of range.
     """
     if path == f":{MEMORY}":
         raise ValueError(f"the path is {path!r}: did you mean {MEMORY!r}?")

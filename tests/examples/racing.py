@@ -1,8 +1,9 @@
-"""Races for the examples: the same jobs at once, in threads on one store, or in processes that all have it open.
+"""Races for the examples: the same jobs at once, in threads on one store, or in processes that all have it
+open.
 
-Everybody has decided before anybody appends. So it does not take luck for the decisions to overlap: without a guard,
-every racer wins, every time. A job is called with a store. For processes it must be picklable, and so must be what it
-returns or raises.
+Everybody has decided before anybody appends. So it does not take luck for the decisions to overlap: without
+a guard, every racer wins, every time. A job is called with a store. For processes it must be picklable, and
+so must be what it returns or raises.
 """
 
 import multiprocessing
