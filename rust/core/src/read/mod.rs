@@ -6,7 +6,6 @@
 mod load;
 mod search;
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::{ReadError, StorageError};
@@ -23,8 +22,8 @@ use search::{Enough, Found};
 const FIRST_CHUNK_EVENTS: usize = 16;
 const MAX_CHUNK_EVENTS: usize = 1024;
 const MAX_CHUNK_BYTES: u64 = 1 << 20;
-/// After so many positions a long read lets go of what it has mapped of the index.
-const RELEASED_AT_ONCE: u64 = 1 << 17;
+/// After so many events a long read lets go of what it has mapped of the index.
+const RELEASED_AT_ONCE: usize = 1 << 17;
 /// Which part of the log a read covers, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -70,7 +69,7 @@ impl Read {
             low: self.options.after.saturating_add(1),
             high: self.options.until.unwrap_or(u64::MAX).min(self.head),
             left: self.options.limit.unwrap_or(u64::MAX),
-            passed: None,
+            found: 0,
             chunk_events: FIRST_CHUNK_EVENTS,
             buffer: Vec::new(),
         }
@@ -85,8 +84,8 @@ pub struct Chunks {
     low: u64,
     high: u64,
     left: u64,
-    /// What has been searched since memory was last let go of.
-    passed: Option<RangeInclusive<u64>>,
+    /// How many events were found since memory was last let go of.
+    found: usize,
     chunk_events: usize,
     buffer: Vec<u8>,
 }
@@ -129,15 +128,10 @@ impl Chunks {
         let enough = Enough { events, bytes: MAX_CHUNK_BYTES };
         let searched =
             search::search(view, &self.read.query, self.low..=self.high, direction, enough, found)?;
-        let passed = if direction == Direction::Forward { self.low..=searched } else { searched..=self.high };
-        self.passed = match self.passed.take() {
-            Some(before) => *before.start().min(passed.start())..=*before.end().max(passed.end()),
-            None => passed,
-        }
-        .into();
-        if let Some(passed) = self.passed.take_if(|passed| passed.end() - passed.start() >= RELEASED_AT_ONCE)
-        {
-            view.release(passed);
+        self.found += found.len();
+        if self.found >= RELEASED_AT_ONCE {
+            self.found = 0;
+            view.release(self.read.options.after..=self.read.head);
         }
         match direction {
             Direction::Forward => self.low = searched.saturating_add(1),

@@ -31,8 +31,8 @@ pub(super) struct Enough {
     pub(super) bytes: u64,
 }
 
-/// Searches one part of the index, and no more than a window of positions, from the end of `positions` where the
-/// direction begins. Returns the last position searched.
+/// Searches one part of the index, and no more than a window of positions where it has to be locked, from the end of
+/// `positions` where the direction begins. Returns the last position searched.
 pub(super) fn search(
     view: &View,
     query: &Query,
@@ -61,22 +61,18 @@ fn search_part(
     enough: Enough,
     found: &mut Vec<Found>,
 ) -> Result<u64, Damaged> {
-    let (low, high) = positions.into_inner();
-    let window = match direction {
-        Direction::Forward => low..=high.min(low.saturating_add(WINDOW)),
-        Direction::Backward => low.max(high.saturating_sub(WINDOW))..=high,
-    };
     let mut bytes = 0;
     let mut is_enough = |one: Found| {
         found.push(one);
         bytes += one.length.unwrap_or_default();
         found.len() >= enough.events || bytes >= enough.bytes
     };
+    let (low, high) = positions.clone().into_inner();
     let index = view.index.read();
     match index.part(if direction == Direction::Forward { low } else { high }) {
         Part::Sealed(part) => {
             drop(index);
-            let window = clip(&window, part.positions());
+            let window = clip(&positions, part.positions());
             let unconfirmed = !matches!(query, Query::All);
             for position in part.matches(query, window.clone(), direction)? {
                 let position = position?;
@@ -89,6 +85,10 @@ fn search_part(
             Ok(end(&window, direction))
         }
         Part::Tail(tail) => {
+            let window = match direction {
+                Direction::Forward => low..=high.min(low.saturating_add(WINDOW)),
+                Direction::Backward => low.max(high.saturating_sub(WINDOW))..=high,
+            };
             let window = clip(&window, tail.first_position()..=tail.last_position());
             for position in tail.matches(query, window.clone(), direction) {
                 let location = tail.location(position).expect("the index knows where its events are");
