@@ -4,10 +4,12 @@ Private: import the public names from :mod:`counterpoint`. `stubtest` compares t
 """
 
 from asyncio import Future
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any, Final, Literal, final
 from uuid import UUID
+
+from counterpoint.query import AppendCondition
 
 __all__ = [
     "MAX_BATCH_BYTES",
@@ -18,7 +20,6 @@ __all__ = [
     "MAX_TAGS",
     "MAX_TEXT_BYTES",
     "Answers",
-    "Conflict",
     "CorruptionError",
     "Engine",
     "Error",
@@ -175,15 +176,6 @@ class QueryItem:
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
-class Conflict:
-    """A refused append: the position of one conflicting event, and the index of the condition it breaks."""
-
-    @property
-    def position(self) -> int: ...
-    @property
-    def condition(self) -> int: ...
-
-@final
 class Read:
     """One read: iterable any number of times, always over the same snapshot.
 
@@ -216,12 +208,9 @@ class Subscription:
 
 @final
 class Answers:
-    """The answers for one event loop, which watches `fileno` and calls `resolve` when it is readable.
+    """The answers for one event loop, which watches `fileno` and calls `resolve` when it is readable."""
 
-    `refused` makes the exception for a conflict, of its position and the condition that is broken.
-    """
-
-    def __new__(cls, refused: Callable[[int, Any], BaseException]) -> Answers: ...
+    def __new__(cls) -> Answers: ...
     def fileno(self) -> int: ...
     def resolve(self) -> None: ...
 
@@ -250,17 +239,16 @@ class Engine:
     def append(
         self,
         events: Iterable[RawEvent],
-        conditions: Sequence[tuple[Sequence[QueryItem] | None, int]] = (),
-    ) -> int | Conflict: ...
+        condition: AppendCondition | Iterable[AppendCondition] | None = None,
+    ) -> int: ...
     def submit(
         self,
         events: Iterable[RawEvent],
-        conditions: Sequence[tuple[Sequence[QueryItem] | None, int]],
-        given: tuple[object, ...],
+        condition: AppendCondition | Iterable[AppendCondition] | None,
         answers: Answers,
         future: Future[int],
     ) -> None:
-        """Queue an append. `given` are the conditions as `answers` tells them to its `refused`."""
+        """Queue an append, whose answer resolves the future."""
 
     def read(
         self,

@@ -6,7 +6,6 @@ from asyncio import AbstractEventLoop
 from weakref import WeakKeyDictionary, ref
 
 from counterpoint._engine import Answers
-from counterpoint.errors import AppendConditionFailed
 
 __all__ = ["answers_in"]
 
@@ -20,7 +19,7 @@ def answers_in(loop: AbstractEventLoop) -> Answers:
     known = _answers.get(loop)
     answers = known() if known else None
     if answers is None:
-        answers = Answers(AppendConditionFailed)
+        answers = Answers()
         loop.add_reader(answers.fileno(), answers.resolve)
         _answers[loop] = ref(answers)
     return answers

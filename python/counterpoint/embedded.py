@@ -9,9 +9,9 @@ from os import PathLike, fspath
 from types import TracebackType
 from typing import Literal, Self
 
-from counterpoint._engine import Conflict, Engine, QueryItem, RawEvent, Read
+from counterpoint._engine import Engine, QueryItem, RawEvent, Read
 from counterpoint.answers import answers_in
-from counterpoint.errors import AppendConditionFailed, StoreClosed
+from counterpoint.errors import StoreClosed
 from counterpoint.query import WHOLE, AppendCondition, Query
 from counterpoint.subscription import Subscription
 from counterpoint.wakeups import Wakeups
@@ -75,11 +75,7 @@ class EmbeddedStore:
         self, events: Iterable[RawEvent], condition: AppendCondition | Iterable[AppendCondition] | None = None
     ) -> int:
         """Append all `events` or none, and return the position of the last. See ``Store.append``."""
-        conditions = _conditions(condition)
-        outcome = self._engine.append(events, [(c.query.items, c.after) for c in conditions])
-        if isinstance(outcome, Conflict):
-            raise AppendConditionFailed(outcome.position, conditions[outcome.condition])
-        return outcome
+        return self._engine.append(events, condition)
 
     def append_async(
         self, events: Iterable[RawEvent], condition: AppendCondition | Iterable[AppendCondition] | None = None
@@ -91,11 +87,9 @@ class EmbeddedStore:
         refusal and trouble with the storage by awaiting. Closing the store finishes what is queued first.
         """
         # Not a coroutine, which would be one more object and a start for each append.
-        conditions = _conditions(condition)
         loop = get_running_loop()
         future: Future[int] = loop.create_future()
-        guards = [(c.query.items, c.after) for c in conditions]
-        self._engine.submit(events, guards, conditions, answers_in(loop), future)
+        self._engine.submit(events, condition, answers_in(loop), future)
         return future
 
     def read(
@@ -169,22 +163,6 @@ class EmbeddedStore:
     def __repr__(self) -> str:
         """Name the store."""
         return f"<EmbeddedStore {self._path!r}{' (closed)' if self.closed else ''}>"
-
-
-def _conditions(condition: AppendCondition | Iterable[AppendCondition] | None) -> tuple[AppendCondition, ...]:
-    if condition is None:
-        return ()
-    if isinstance(condition, AppendCondition):
-        return (condition,)
-    if not isinstance(condition, Iterable):
-        raise TypeError(
-            f"condition must be an AppendCondition or a list of them, not {type(condition).__name__}"
-        )
-    conditions = tuple(condition)
-    for one in conditions:
-        if not isinstance(one, AppendCondition):
-            raise TypeError(f"a condition must be an AppendCondition, not {type(one).__name__}")
-    return conditions
 
 
 def _items(query: Query) -> tuple[QueryItem, ...] | None:

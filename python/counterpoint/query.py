@@ -45,6 +45,10 @@ WHOLE = Window()
 """The whole log, forwards."""
 
 
+_NOTHING: tuple[()] = ()
+_new = object.__new__
+
+
 class _TypeAndTags(Protocol):
     @property
     def type(self) -> str: ...
@@ -84,20 +88,28 @@ class Query:
                 raise TypeError(f"an item must be a QueryItem, not {type(item).__name__}")
         return _query(items, WHOLE)
 
-    def add_item(self, *, types: Iterable[str | type[Any]] = (), tags: Iterable[str] = ()) -> Query:
+    def add_item(self, *, types: Iterable[str | type[Any]] = _NOTHING, tags: Iterable[str] = ()) -> Query:
         """Return this query with one more item: any of `types`, and all of `tags`.
 
         An empty side does not restrict; both empty is a ValueError. A string in `types` is one type name;
         an event class stands for its type name and its former type names, but not for its subclasses.
         """
-        if self._items is None:
+        items = self._items
+        if items is None:
             raise ValueError("Query.all() matches every event already: start from Query() to add items")
-        _check_list("types", types)
-        _check_list("tags", tags)
-        names, tags = _names(types), tuple(tags)
-        if not names and not tags:
+        # One query is made for each decision: what needs no look gets none.
+        if types is not _NOTHING:
+            _check_list("types", types)
+            types = _names(types)
+        if type(tags) is not list:
+            _check_list("tags", tags)
+            tags = tuple(tags)
+        if not types and not tags:
             raise ValueError("an item needs types or tags: Query.all() is the query for every event")
-        return _query((*self._items, QueryItem(names, tags)), self._window)
+        query = _new(Query)
+        query._items = (*items, QueryItem(types, tags))
+        query._window = self._window
+        return query
 
     def after(self, position: int) -> Query:
         """Return this query, reading only events past `position`."""
@@ -176,7 +188,7 @@ class Query:
 
 
 def _query(items: tuple[QueryItem, ...] | None, window: Window) -> Query:
-    query = Query.__new__(Query)
+    query = _new(Query)
     query._items = items
     query._window = window
     return query

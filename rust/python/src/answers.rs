@@ -16,22 +16,19 @@ use pyo3::exceptions::asyncio::InvalidStateError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
+use crate::conditions::Given;
 use crate::errors;
 use crate::fork;
 
 type Answer = (u64, Result<u64, AppendError>);
 
 /// The answers for one event loop, which watches fileno() and calls resolve() when it is readable.
-///
-/// refused makes the exception for a conflict, of its position and the condition that is broken.
 #[pyclass(frozen, weakref, module = "counterpoint._engine")]
 pub struct Answers {
     inbox: Arc<dyn Inbox>,
     arrived: Arc<Arrived>,
     waiting: Mutex<Waiting>,
-    refused: Py<PyAny>,
     generation: u64,
 }
 
@@ -53,14 +50,13 @@ struct Waiting {
 
 struct Waiter {
     future: Py<PyAny>,
-    /// As they were given, for the one that is broken.
-    conditions: Py<PyTuple>,
+    given: Given,
 }
 
 #[pymethods]
 impl Answers {
     #[new]
-    fn new(refused: Py<PyAny>) -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let (readable, signal) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
         signal.set_nonblocking(true)?;
@@ -69,7 +65,6 @@ impl Answers {
             inbox: Arc::clone(&arrived) as Arc<dyn Inbox>,
             arrived,
             waiting: Mutex::default(),
-            refused,
             generation: fork::generation(),
         })
     }
@@ -96,11 +91,10 @@ impl Answers {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.refused)?;
         let Some(waiting) = self.waiting.try_lock() else { return Ok(()) };
         for waiter in waiting.slots.iter().flatten() {
             visit.call(&waiter.future)?;
-            visit.call(&waiter.conditions)?;
+            waiter.given.traverse(&visit)?;
         }
         Ok(())
     }
@@ -110,12 +104,16 @@ impl Answers {
     /// Makes a request of the future: calls `submit` with the inbox and number of its answer.
     pub fn expect(
         &self,
+        py: Python<'_>,
         future: Py<PyAny>,
-        conditions: Py<PyTuple>,
+        given: Given,
         submit: impl FnOnce(&Arc<dyn Inbox>, u64) -> Result<(), AppendError>,
-    ) -> Result<(), AppendError> {
-        let id = self.waiting.lock().add(Waiter { future, conditions });
-        submit(&self.inbox, id).inspect_err(|_| drop(self.waiting.lock().remove(id)))
+    ) -> PyResult<()> {
+        let id = self.waiting.lock().add(Waiter { future, given });
+        submit(&self.inbox, id).map_err(|error| {
+            let waiter = self.waiting.lock().remove(id).expect("it was added and has no answer");
+            errors::append(py, error, &waiter.given)
+        })
     }
 
     /// Refuses the loop of a parent process, whose socket this is too.
@@ -125,16 +123,10 @@ impl Answers {
 
     fn resolve_one(&self, py: Python<'_>, waiter: &Waiter, answer: Result<u64, AppendError>) -> PyResult<()> {
         let future = waiter.future.bind(py);
-        let resolved = match answer.map_err(errors::append) {
+        let resolved = match answer {
             Ok(position) => future.call_method1(intern!(py, "set_result"), (position,)),
             Err(error) => {
-                let error = match error {
-                    Ok(conflict) => {
-                        let condition = waiter.conditions.bind(py).get_item(conflict.condition)?;
-                        self.refused.bind(py).call1((conflict.position, condition))?
-                    }
-                    Err(error) => error.into_value(py).into_bound(py).into_any(),
-                };
+                let error = errors::append(py, error, &waiter.given).into_value(py);
                 future.call_method1(intern!(py, "set_exception"), (error,))
             }
         };

@@ -8,12 +8,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use counterpoint::{AppendCondition, Event, InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_CONDITIONS};
-use counterpoint::{MAX_QUERY_ITEMS, Query};
+use counterpoint::{Event, InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_QUERY_ITEMS, Query};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 use uuid::Uuid;
 
 use crate::errors;
@@ -54,17 +53,6 @@ arguments! {
 /// A list of query items, or None for the query that matches every event.
 pub fn query(given: &Any<'_>) -> PyResult<Query> {
     named_query("items", given)
-}
-
-/// The conditions of an append: tuples of query items, as for [`query`], and a position.
-pub fn conditions(given: &Any<'_>) -> PyResult<Vec<AppendCondition>> {
-    collect("conditions", "tuple", MAX_CONDITIONS, given, |index, element| {
-        let Ok((items, after)) = element.extract::<(Any<'_>, Any<'_>)>() else {
-            return Err(wrong_type(&element_name("conditions", index), "a tuple (items, after)", &element));
-        };
-        let query = named_query("condition.items", &items)?;
-        Ok(AppendCondition { query, after: natural("condition.after", &after)? })
-    })
 }
 
 /// The events of one batch, from any iterable. Stops at the first that would make the batch too large.
@@ -133,7 +121,7 @@ pub fn sync_interval(given: &Any<'_>) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| refused())
 }
 
-fn named_query(name: &str, given: &Any<'_>) -> PyResult<Query> {
+pub fn named_query(name: &str, given: &Any<'_>) -> PyResult<Query> {
     if given.is_none() {
         return Ok(Query::All);
     }
@@ -147,7 +135,7 @@ fn named_query(name: &str, given: &Any<'_>) -> PyResult<Query> {
 }
 
 /// Converts each element of an iterable, at most `limit` of them, so that an endless one ends too.
-fn collect<'py, T>(
+pub fn collect<'py, T>(
     name: &str,
     of: &str,
     limit: usize,
@@ -159,16 +147,27 @@ fn collect<'py, T>(
     if given.is_instance_of::<PyString>() {
         return Err(wrong_type(name, &iterable(), given));
     }
-    let elements = given.try_iter().map_err(|error| refused(name, &iterable(), given, error))?;
-    let mut values = Vec::with_capacity(given.len().unwrap_or_default().min(limit));
-    for (index, element) in elements.enumerate() {
-        let element = element?;
-        if index == limit {
-            let count = given.len().map_or_else(|_| format!("more than {limit}"), |count| count.to_string());
+    let length = given.len();
+    let mut values = Vec::with_capacity(*length.as_ref().unwrap_or(&0).min(&limit));
+    let mut add = |element| {
+        if values.len() == limit {
+            let count = length.as_ref().map_or_else(|_| format!("more than {limit}"), ToString::to_string);
             let text = format!("{name} has {count} elements: the limit is {limit}");
             return Err(PyValueError::new_err(text));
         }
-        values.push(convert(index, element)?);
+        values.push(convert(values.len(), element)?);
+        Ok(())
+    };
+    // The usual two without an iterator, which costs more than the elements do.
+    if let Ok(list) = given.cast_exact::<PyList>() {
+        list.iter().try_for_each(add)?;
+    } else if let Ok(tuple) = given.cast_exact::<PyTuple>() {
+        tuple.iter().try_for_each(add)?;
+    } else {
+        let elements = given.try_iter().map_err(|error| refused(name, &iterable(), given, error))?;
+        for element in elements {
+            add(element?)?;
+        }
     }
     Ok(values)
 }
@@ -223,7 +222,7 @@ fn optional_uuid(name: &str, given: &Any<'_>) -> PyResult<Option<Uuid>> {
 }
 
 /// An int from 0; what is above 64 bits is as good as the largest position.
-fn natural(name: &str, given: &Any<'_>) -> PyResult<u64> {
+pub fn natural(name: &str, given: &Any<'_>) -> PyResult<u64> {
     at_least(0, name, given)
 }
 
@@ -284,6 +283,6 @@ fn refused(name: &str, expected: &str, given: &Any<'_>, cause: PyErr) -> PyErr {
     error
 }
 
-fn type_name(given: &Any<'_>) -> String {
+pub fn type_name(given: &Any<'_>) -> String {
     given.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string())
 }

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use counterpoint::{AppendCondition, Durability, OpenError, Options, Query, ReadOptions, Store};
+use counterpoint::{Durability, OpenError, Options, Query, ReadOptions, Store};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict, PyTuple};
+use pyo3::types::{IntoPyDict, PyDict};
 
 use crate::answers::Answers;
 use crate::arguments;
+use crate::conditions::Conditions;
 use crate::errors;
 use crate::handle::Handle;
 use crate::read::Read;
 use crate::subscription::Subscription;
-use crate::values::Conflict;
 
 /// The longest that a wait keeps a signal, such as that of Ctrl-C, from its handler.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
@@ -26,13 +26,6 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(50);
 #[pyclass(frozen, module = "counterpoint._engine")]
 pub struct Engine {
     handle: Arc<Handle>,
-}
-
-/// What an append comes to when nothing is broken.
-#[derive(IntoPyObject)]
-pub enum Appended {
-    Position(u64),
-    Refused(Conflict),
 }
 
 #[pymethods]
@@ -81,39 +74,38 @@ impl Engine {
 
     /// Append the events as one batch, all or nothing, unless an event matches one of the conditions.
     ///
-    /// Return the last position, durable as the store promises, or the conflict.
-    #[pyo3(signature = (events, conditions=Vec::new()), text_signature = "($self, events, conditions=())")]
+    /// Return the last position, durable as the store promises.
+    #[pyo3(signature = (events, condition=None), text_signature = "($self, events, condition=None)")]
     fn append(
         &self,
         py: Python<'_>,
         events: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = arguments::conditions)] conditions: Vec<AppendCondition>,
-    ) -> PyResult<Appended> {
+        condition: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u64> {
+        let Conditions { core, given } = Conditions::from_python(condition)?;
         // Before an iterable is consumed for nothing.
         let store = self.open_store()?;
         let events = arguments::events(events)?;
-        match py.detach(|| store.append(events, conditions)) {
-            Ok(position) => Ok(Appended::Position(position)),
-            Err(error) => Ok(Appended::Refused(errors::append(error)?.into())),
-        }
+        let appended = py.detach(|| store.append(events, core));
+        appended.map_err(|error| errors::append(py, error, &given))
     }
 
     /// Queue the events as append does, and return at once. Answers resolve the future, which is of their loop: with the
-    /// position, or with an exception for whatever is not raised here. Given are the conditions as the caller knows them.
+    /// position, or with an exception for whatever is not raised here.
     fn submit(
         &self,
+        py: Python<'_>,
         events: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = arguments::conditions)] conditions: Vec<AppendCondition>,
-        given: Py<PyTuple>,
+        condition: Option<&Bound<'_, PyAny>>,
         answers: &Bound<'_, Answers>,
         future: Py<PyAny>,
     ) -> PyResult<()> {
+        let Conditions { core, given } = Conditions::from_python(condition)?;
         let store = self.open_store()?;
         let answers = answers.get();
         answers.check_process()?;
         let events = arguments::events(events)?;
-        let submit = |inbox: &_, id| store.submit(events, conditions, inbox, id);
-        answers.expect(future, given, submit).or_else(|error| errors::append(error).map(drop))
+        answers.expect(py, future, given, |inbox, id| store.submit(events, core, inbox, id))
     }
 
     /// Take a snapshot and read what matches one of the items, None for everything, from it.

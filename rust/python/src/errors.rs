@@ -3,11 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use counterpoint::{AppendError, Conflict, InvalidInput, OpenError, ReadError};
+use counterpoint::{AppendError, InvalidInput, OpenError, ReadError};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+
+use crate::conditions::Given;
 
 create_exception!(
     counterpoint,
@@ -62,13 +64,13 @@ pub fn inherited() -> PyErr {
     StorageError::new_err("the store was opened before fork: open stores after forking")
 }
 
-/// A conflict is a normal outcome, and stays one.
-pub fn append(error: AppendError) -> PyResult<Conflict> {
+/// What became of an append under the given conditions.
+pub fn append(py: Python<'_>, error: AppendError, given: &Given) -> PyErr {
     match error {
-        AppendError::Conflict(conflict) => Ok(conflict),
-        AppendError::Invalid(error) => Err(invalid(error)),
-        AppendError::Closed => Err(closed()),
-        AppendError::Storage(error) => Err(storage(error)),
+        AppendError::Conflict(conflict) => given.refused(py, conflict).unwrap_or_else(|trouble| trouble),
+        AppendError::Invalid(error) => invalid(error),
+        AppendError::Closed => closed(),
+        AppendError::Storage(error) => storage(error),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answers;
 mod arguments;
+mod conditions;
 mod engine;
 mod errors;
 mod feed;
@@ -30,7 +31,7 @@ mod _engine {
     #[pymodule_export]
     use crate::subscription::Subscription;
     #[pymodule_export]
-    use crate::values::{Conflict, QueryItem, RawEvent, SequencedEvent};
+    use crate::values::{QueryItem, RawEvent, SequencedEvent};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python gives it")]

@@ -34,13 +34,6 @@ pub struct SequencedEvent(counterpoint::SequencedEvent);
 #[derive(PartialEq, Eq, Hash)]
 pub struct QueryItem(counterpoint::QueryItem);
 
-/// A refused append: the position of one conflicting event, and the index of the condition it breaks.
-#[pyclass(frozen, get_all, module = "counterpoint._engine")]
-pub struct Conflict {
-    position: u64,
-    condition: usize,
-}
-
 #[pymethods]
 impl RawEvent {
     #[new]
@@ -224,13 +217,6 @@ impl QueryItem {
     }
 }
 
-#[pymethods]
-impl Conflict {
-    fn __repr__(&self) -> String {
-        format!("Conflict(position={}, condition={})", self.position, self.condition)
-    }
-}
-
 impl RawEvent {
     pub fn event(&self) -> &Event {
         &self.0
@@ -246,12 +232,6 @@ impl QueryItem {
 impl From<counterpoint::SequencedEvent> for SequencedEvent {
     fn from(event: counterpoint::SequencedEvent) -> Self {
         Self(event)
-    }
-}
-
-impl From<counterpoint::Conflict> for Conflict {
-    fn from(conflict: counterpoint::Conflict) -> Self {
-        Self { position: conflict.position, condition: conflict.condition }
     }
 }
 

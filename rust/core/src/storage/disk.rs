@@ -20,8 +20,9 @@ use rustix::thread::futex;
 use super::locks::DiskLock;
 use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
-/// How much zero-filling writes at a time.
-const ZEROS: &[u8] = &[0; 256 << 10];
+/// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio, and syncing a small
+/// frame out of a large folio takes longer than out of a page.
+const ZEROS: &[u8] = &[0; PAGE_BYTES];
 
 /// A store directory.
 #[derive(Debug)]
