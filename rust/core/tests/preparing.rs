@@ -158,6 +158,7 @@ fn appends_make_no_file_if_the_next_segment_is_ready() {
     // Further requests for the next segment find it ready.
     while storage.files(".log") == 1 {
         append(&store);
+        thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(storage.created(), created);
 }
