@@ -47,7 +47,7 @@ MARK = "examples.demo"
 """The cursor by which the demo knows a store that it made."""
 
 FILES = re.compile(
-    r"\d{20}\.log|cursors|marks|(append|cursors|index|members|sync)\.lock|next\.ready|next-\w+\.tmp|cursors\.tmp"
+    r"\d{20}\.log|cursors|marks|(append|cursors|index|members|prepare|sync)\.lock|next\.ready|next-\w+\.tmp|cursors\.tmp"
 )
 """The names of all files that a store can have."""
 

@@ -190,7 +190,7 @@ def test_handles_of_one_process_are_like_those_of_several(open_on_disk: Opener) 
         assert refused.value.position == 100
 
 
-@pytest.fixture(params=["marks", "members.lock", "append.lock", "sync.lock", "cursors.lock"])
+@pytest.fixture(params=["marks", "members.lock", "append.lock", "sync.lock", "prepare.lock", "cursors.lock"])
 def removed(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::commit::Committer;
-use crate::log::SegmentMaker;
+use crate::error::StorageError;
+use crate::log::{Next, SegmentMaker};
+use crate::processes::{Marks, SharedLock};
 use crate::store::Durability;
 
 /// A log that nobody has written to for this long is sealed.
@@ -37,15 +39,15 @@ pub(crate) struct Work {
 
 #[derive(Debug, Default)]
 struct Todo {
-    /// The capacity of the segment to prepare.
-    prepare: Option<u64>,
+    /// The segment to prepare.
+    prepare: Option<Next>,
     stop: bool,
 }
 
 impl Work {
-    /// Asks for a segment file of `capacity` bytes.
-    pub(crate) fn prepare(&self, capacity: u64) {
-        if self.todo.lock().prepare.replace(capacity).is_none() {
+    /// Asks for the next segment.
+    pub(crate) fn prepare(&self, next: Next) {
+        if self.todo.lock().prepare.replace(next).is_none() {
             self.changed.notify_one();
         }
     }
@@ -86,8 +88,8 @@ impl Work {
             if todo.stop {
                 return Task::Stop;
             }
-            if let Some(capacity) = todo.prepare.take() {
-                return Task::Prepare(capacity);
+            if let Some(next) = todo.prepare.take() {
+                return Task::Prepare(next);
             }
             if !self.awake.load(Ordering::Acquire) {
                 self.changed.wait(&mut todo);
@@ -98,8 +100,27 @@ impl Work {
     }
 }
 
+/// Makes the next segment ready, one handle at a time among all processes.
+pub(crate) struct Preparer {
+    pub(crate) maker: SegmentMaker,
+    pub(crate) lock: SharedLock,
+}
+
+impl Preparer {
+    /// Does nothing if the segment is ready, is needed no more, or somebody is at it: should they die, somebody else is
+    /// told when the present segment is a little fuller.
+    fn prepare(&self, next: Next, marks: &Marks) -> Result<(), StorageError> {
+        let Some(_held) = self.lock.try_hold()? else { return Ok(()) };
+        // In this order: a rollover takes the ready file after it has said that it begins, and before it moves the mark.
+        if self.maker.is_ready()? || marks.is_rolling() || marks.written().segment != next.after {
+            return Ok(());
+        }
+        self.maker.prepare(next.capacity)
+    }
+}
+
 enum Task {
-    Prepare(u64),
+    Prepare(Next),
     LookAround,
     Stop,
 }
@@ -107,12 +128,12 @@ enum Task {
 /// Starts the threads. They end when told to stop.
 pub(crate) fn start(
     committer: &Arc<Committer>,
-    maker: SegmentMaker,
+    preparer: Preparer,
     durability: Durability,
 ) -> std::io::Result<[JoinHandle<()>; 2]> {
     let (housekeeper, indexer) = (Arc::clone(committer), Arc::clone(committer));
     let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
-    let housekeeper = spawn("counterpoint").spawn(move || keep_house(&housekeeper, &maker, durability))?;
+    let housekeeper = spawn("counterpoint").spawn(move || keep_house(&housekeeper, &preparer, durability))?;
     let indexer = spawn("counterpoint-index")
         .spawn(move || keep_index(&indexer))
         .inspect_err(|_| committer.work.stop())?;
@@ -145,7 +166,7 @@ fn keep_index(committer: &Committer) {
     }
 }
 
-fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durability) {
+fn keep_house(committer: &Committer, preparer: &Preparer, durability: Durability) {
     let work = &committer.work;
     let pause = match durability {
         Durability::Fsync => IDLE,
@@ -156,7 +177,7 @@ fn keep_house(committer: &Committer, maker: &SegmentMaker, durability: Durabilit
         match work.next(pause) {
             Task::Stop => return,
             // A failure here is not one of an append: the rollover tries again and reports what it finds.
-            Task::Prepare(capacity) => drop(maker.prepare(capacity)),
+            Task::Prepare(next) => drop(preparer.prepare(next, &committer.view.marks)),
             Task::LookAround => {
                 let writes = work.writes.load(Ordering::Relaxed);
                 idle = if writes == seen { idle + pause } else { Duration::ZERO };

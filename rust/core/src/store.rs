@@ -12,7 +12,7 @@ use crate::condition::AppendCondition;
 use crate::cursors::Cursors;
 use crate::error::{AppendError, OpenError, ReadError, StorageError};
 use crate::event::Event;
-use crate::housekeeping::{self, Work};
+use crate::housekeeping::{self, Preparer, Work};
 use crate::log::{SegmentMaker, Segments, StoreSeed, segment};
 use crate::opening::Opening;
 use crate::processes::{Bell, Locks, Member};
@@ -164,8 +164,8 @@ impl Store {
             options.record_conditions,
             work,
         ));
-        let maker = SegmentMaker::new(Arc::clone(&storage));
-        let housekeepers = housekeeping::start(&committer, maker, options.durability)
+        let preparer = Preparer { maker: SegmentMaker::new(Arc::clone(&storage)), lock: locks.prepare };
+        let housekeepers = housekeeping::start(&committer, preparer, options.durability)
             .map_err(StorageError::io("start a thread for", "the store"))?;
         let cursors = Cursors::new(Arc::clone(&storage), locks.cursors);
         let inner = Inner { committer, view, cursors };

@@ -184,7 +184,7 @@ fn a_failure_in_one_handle_stops_the_appends_of_all_until_the_store_is_opened_an
 
 #[test]
 fn files_replaced_under_an_open_store_are_noticed_by_who_joins() {
-    for name in ["marks", "append.lock", "sync.lock", "members.lock"] {
+    for name in ["marks", "append.lock", "sync.lock", "prepare.lock", "members.lock"] {
         let directory = tempfile::tempdir().unwrap();
         let _store = open(directory.path());
         std::fs::remove_file(directory.path().join(name)).unwrap();

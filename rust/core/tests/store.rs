@@ -196,7 +196,10 @@ fn a_closed_store_leaves_only_its_own_files() {
     let mut others: Vec<_> =
         names.map(|name| name.into_string().unwrap()).filter(|name| !name.ends_with(".log")).collect();
     others.sort();
-    assert_eq!(others, ["append.lock", "cursors.lock", "index.lock", "marks", "members.lock", "sync.lock"]);
+    assert_eq!(
+        others,
+        ["append.lock", "cursors.lock", "index.lock", "marks", "members.lock", "prepare.lock", "sync.lock"]
+    );
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Committer {
         &self,
         work: impl FnOnce(&mut LogWriter) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let _held = self.append.hold().inspect_err(|error| self.syncer.fail(error))?;
+        let _held =
+            self.append.hold_in_turn(&self.view.marks).inspect_err(|error| self.syncer.fail(error))?;
         self.syncer.check()?;
         let mut writer = self.view.writer.lock();
         let done = self.go_to_end(&mut writer).and_then(|()| work(&mut writer));
@@ -216,10 +217,10 @@ impl Committer {
             marks.set_rolling(false);
             writer.trim();
         }
-        if let Some(capacity) = writer.wants_next_segment()
-            && marks.claim_preparation(writer.reach().segment)
+        if let Some(next) = writer.wants_next_segment()
+            && marks.claim_preparation(next)
         {
-            self.work.prepare(capacity);
+            self.work.prepare(next);
         }
         self.work.wrote();
         Ok(())

@@ -1,7 +1,7 @@
 //! Makes segment files. The next one is prepared off the append path, by whichever process gets to it, for whichever
 //! process needs it first.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -14,7 +14,10 @@ use crate::storage::{Storage, StorageFile, TEMPORARY};
 /// The first segment is small, so that a small store is; each next one is twice as large, up to the store's limit.
 pub(crate) const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 /// A segment that has to be made while appends wait is this many times smaller than one that was prepared.
-const UNPREPARED_IS_SMALLER: u64 = 4;
+const UNPREPARED_IS_SMALLER: u64 = 16;
+/// How much is zero-filled between two syncs when nobody waits for it: the syncs of appends meanwhile wait for as much
+/// on the device, and no more.
+const STEP_BYTES: u64 = 1 << 20;
 
 /// Name of the file that is ready to become the next segment.
 const READY: &str = "next.ready";
@@ -41,8 +44,25 @@ impl SegmentMaker {
 
     /// Makes a file of `capacity` bytes ready, so that the next rollover does not have to.
     pub(crate) fn prepare(&self, capacity: u64) -> Result<(), StorageError> {
-        let (name, _) = self.preallocate(capacity)?;
+        let (name, _) = self.preallocate(|file| {
+            let mut filled = 0;
+            while filled < capacity {
+                let next = (filled + STEP_BYTES).min(capacity);
+                file.preallocate(filled, next)?;
+                file.sync_data()?;
+                filled = next;
+            }
+            file.sync_all()
+        })?;
         self.storage.rename(&name, READY).map_err(StorageError::io("rename", &name))
+    }
+
+    /// Whether there is a file that was made ready.
+    pub(crate) fn is_ready(&self) -> Result<bool, StorageError> {
+        match self.storage.open(READY) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            opened => opened.map(|_| true).map_err(StorageError::io("open", READY)),
+        }
     }
 
     /// Removes a prepared file that nobody needs any more.
@@ -65,7 +85,11 @@ impl SegmentMaker {
         let unprepared = (header.capacity / UNPREPARED_IS_SMALLER).max(FIRST_SEGMENT_BYTES);
         let (temporary, file) = match self.take_ready(least)? {
             Some(ready) => ready,
-            None => self.preallocate(unprepared.min(header.capacity).max(least))?,
+            None => {
+                let capacity = unprepared.min(header.capacity).max(least);
+                // Synced below, together with the header.
+                self.preallocate(|file| file.preallocate(0, capacity))?
+            }
         };
         header.capacity = file.len().map_err(StorageError::io("measure", &temporary))?;
         let (name, (bytes, checksum)) = (segment::file_name(header.first_position), header.encode());
@@ -101,11 +125,13 @@ impl SegmentMaker {
         Ok(None)
     }
 
-    fn preallocate(&self, capacity: u64) -> Result<Temporary, StorageError> {
+    fn preallocate(
+        &self,
+        fill: impl FnOnce(&dyn StorageFile) -> io::Result<()>,
+    ) -> Result<Temporary, StorageError> {
         let name = temporary_name();
         let file = self.storage.create(&name).map_err(StorageError::io("create", &name))?;
-        let preallocated = file.preallocate(0, capacity).and_then(|()| file.sync_all());
-        preallocated.map_err(StorageError::io("preallocate", &name)).inspect_err(|_| {
+        fill(&*file).map_err(StorageError::io("preallocate", &name)).inspect_err(|_| {
             // A full disk gets its room back. Failing that, the first to open the store removes the file.
             drop(self.storage.remove(&name));
         })?;

@@ -18,4 +18,4 @@ pub(crate) use maker::{FIRST_SEGMENT_BYTES, SegmentMaker, is_prepared};
 pub(crate) use reach::{Point, Reach};
 pub(crate) use segment::Segment;
 pub(crate) use segments::Segments;
-pub(crate) use writer::LogWriter;
+pub(crate) use writer::{LogWriter, Next};

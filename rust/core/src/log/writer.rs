@@ -34,7 +34,19 @@ pub(crate) struct LogWriter {
     ended: Vec<(Arc<Segment>, u64)>,
     /// The bytes of frames that are read to catch up.
     pub(super) buffer: Vec<u8>,
-    asked_for_next: bool,
+    /// To which eighth this segment was full when the next one was last asked for.
+    asked_at: u64,
+}
+
+/// A segment that will be needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    /// The first position of the segment that it comes after.
+    pub(crate) after: u64,
+    /// How many eighths of that one are full.
+    pub(crate) eighth: u64,
+    /// Its length.
+    pub(crate) capacity: u64,
 }
 
 impl LogWriter {
@@ -56,7 +68,7 @@ impl LogWriter {
             staged: Vec::new(),
             ended: Vec::new(),
             buffer: Vec::new(),
-            asked_for_next: false,
+            asked_at: 0,
         }
     }
 
@@ -88,11 +100,15 @@ impl LogWriter {
         self.end.last == Some(Kind::Batch)
     }
 
-    /// The capacity to prepare the next segment with: said once, when this one is half full.
-    pub(crate) fn wants_next_segment(&mut self) -> Option<u64> {
-        let wants = !self.asked_for_next && self.end.offset > self.end.header.capacity / 2;
-        self.asked_for_next |= wants;
-        wants.then(|| (self.end.header.capacity * 2).min(self.max_segment_bytes))
+    /// The next segment, once this one is half full, and again at each further eighth: whoever was to prepare it may
+    /// have died.
+    pub(crate) fn wants_next_segment(&mut self) -> Option<Next> {
+        let capacity = self.end.header.capacity;
+        let eighth = self.end.offset * 8 / capacity.max(1);
+        let wants = eighth >= 4 && eighth > self.asked_at;
+        self.asked_at = self.asked_at.max(eighth);
+        let after = self.segment.first_position;
+        wants.then(|| Next { after, eighth, capacity: (capacity * 2).min(self.max_segment_bytes) })
     }
 
     /// Whether this segment has room for the batch and for the frame that ends it.
@@ -215,7 +231,7 @@ impl LogWriter {
         self.segments.push(Arc::clone(&segment));
         self.segment = segment;
         self.end = end;
-        self.asked_for_next = false;
+        self.asked_at = 0;
     }
 
     /// Removes the segments after this one, which nobody knows of.

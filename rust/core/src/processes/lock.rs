@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::Member;
+use super::{Marks, Member};
 use crate::error::StorageError;
 use crate::storage::{LockFile, LockKind, Storage};
 
@@ -21,6 +21,7 @@ pub(crate) struct Locks {
     pub(crate) append: SharedLock,
     pub(crate) sync: SharedLock,
     pub(crate) cursors: SharedLock,
+    pub(crate) prepare: SharedLock,
     pub(crate) index: Arc<SharedLock>,
     /// What tells the locks' files from others of the same names.
     pub(crate) ids: Vec<u64>,
@@ -31,9 +32,10 @@ impl Locks {
         let open = |name| SharedLock::open(storage, name);
         let (append, sync, cursors) =
             (open(SharedLock::APPEND)?, open(SharedLock::SYNC)?, open(SharedLock::CURSORS)?);
-        let index = Arc::new(open(SharedLock::INDEX)?);
-        let ids = vec![member.lock_id()?, append.id()?, sync.id()?, cursors.id()?, index.id()?];
-        Ok(Self { append, sync, cursors, index, ids })
+        let (prepare, index) = (open(SharedLock::PREPARE)?, Arc::new(open(SharedLock::INDEX)?));
+        let ids =
+            vec![member.lock_id()?, append.id()?, sync.id()?, cursors.id()?, index.id()?, prepare.id()?];
+        Ok(Self { append, sync, cursors, prepare, index, ids })
     }
 }
 
@@ -48,6 +50,8 @@ impl SharedLock {
     pub(crate) const APPEND: &'static str = "append.lock";
     /// Who syncs the log and moves the durable mark.
     pub(crate) const SYNC: &'static str = "sync.lock";
+    /// Who makes the next segment ready.
+    pub(crate) const PREPARE: &'static str = "prepare.lock";
     /// Who makes and removes index files.
     pub(crate) const INDEX: &'static str = "index.lock";
     /// Who changes the cursors.
@@ -63,6 +67,16 @@ impl SharedLock {
         let file = self.file.lock();
         file.lock().map_err(StorageError::io("lock", self.name))?;
         Ok(Held(file))
+    }
+
+    /// Waits for the lock, after those who have waited long.
+    pub(crate) fn hold_in_turn(&self, marks: &Marks) -> Result<Held<'_>, StorageError> {
+        marks.turns().step_back();
+        if let Some(held) = self.try_hold()? {
+            return Ok(held);
+        }
+        let _turn = marks.turns().begin();
+        self.hold()
     }
 
     /// Takes the lock unless somebody has it.

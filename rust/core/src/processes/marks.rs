@@ -5,10 +5,10 @@
 //! it has lost its end.
 //!
 //! ```text
-//! word 0 magic and version | 1, 2 store id | 3, 4 boot id | 5 epoch | 6 rolling | 7 prepared for | 8 index generation
+//! word 0 magic and version | 1, 2 store id | 3, 4 boot id | 5 epoch | 6 rolling | 7 prepared at | 8 index generation
 //!      9 process that has the store for itself | 10 number of the sync | 11 position that it reaches
-//!      16 written mark | 32 durable mark | 48..53 lock ids | 64 poisoned, 65 length and 66.. text of its cause
-//!      509 to 511 bells
+//!      16 written mark | 32 durable mark | 48..54 lock ids | 64 poisoned, 65 length and 66.. text of its cause
+//!      200..216 who waits for the append lock | 509 to 511 bells
 //! ```
 
 use std::sync::Arc;
@@ -19,11 +19,12 @@ use uuid::Uuid;
 
 use super::MARKS_FILE;
 use super::mark::{MARK_WORDS, Mark};
+use super::turns::{TURN_WORDS, Turns};
 use crate::error::{Corruption, StorageError};
-use crate::log::{Reach, segment};
+use crate::log::{Next, Reach, segment};
 use crate::storage::{BELLS, PAGE_WORDS, SharedPage, Storage};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"cpmarks\x02");
+const MAGIC: u64 = u64::from_le_bytes(*b"cpmarks\x03");
 /// The longest text of a cause that is kept.
 const MAX_CAUSE_BYTES: usize = 1024;
 
@@ -38,7 +39,7 @@ enum Word {
     BootLow = 4,
     Epoch = 5,
     Rolling = 6,
-    PreparedFor = 7,
+    PreparedAt = 7,
     IndexGeneration = 8,
     Exclusive = 9,
     Round = 10,
@@ -49,6 +50,7 @@ enum Word {
     Poisoned = 64,
     CauseBytes = 65,
     Cause = 66,
+    Turns = 200,
 }
 
 /// What somebody waits for.
@@ -117,7 +119,7 @@ impl Marks {
         self.set(Word::BootHigh, (boot >> 64) as u64);
         self.set(Word::BootLow, boot as u64);
         self.set(Word::Rolling, 0);
-        self.set(Word::PreparedFor, 0);
+        self.set(Word::PreparedAt, 0);
         self.set(Word::SyncingTo, 0);
         self.set(Word::Exclusive, if exclusive { u64::from(std::process::id()) } else { 0 });
         self.mark(Word::Written).publish(self.store, end);
@@ -125,6 +127,7 @@ impl Marks {
         for (word, id) in self.words(Word::LockIds, lock_ids.len()).iter().zip(lock_ids) {
             word.store(*id, Ordering::Relaxed);
         }
+        self.words(Word::Turns, TURN_WORDS).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.set(Word::Poisoned, 0);
         self.word(Word::Epoch).fetch_add(1, Ordering::AcqRel);
         Ok(())
@@ -170,6 +173,11 @@ impl Marks {
         self.mark(Word::Durable).publish(self.store, reach);
     }
 
+    /// Who waits for the append lock.
+    pub(super) fn turns(&self) -> Turns<'_> {
+        Turns::new(self.words(Word::Turns, TURN_WORDS))
+    }
+
     /// Whether the holder of the append lock goes on to a new segment: if it dies meanwhile, there may be segment files
     /// after the one that is written to.
     pub(crate) fn is_rolling(&self) -> bool {
@@ -180,9 +188,11 @@ impl Marks {
         self.set(Word::Rolling, u64::from(rolling));
     }
 
-    /// Whether the caller is the one to prepare the successor of `segment`; said once.
-    pub(crate) fn claim_preparation(&self, segment: u64) -> bool {
-        self.word(Word::PreparedFor).swap(segment, Ordering::AcqRel) != segment
+    /// Whether the caller is the one to see to the next segment now that the present one is full to this eighth; said
+    /// once. A hint: whoever sees to it may die.
+    pub(crate) fn claim_preparation(&self, Next { after, eighth, .. }: Next) -> bool {
+        let stage = after.wrapping_mul(8).wrapping_add(eighth);
+        self.word(Word::PreparedAt).swap(stage, Ordering::AcqRel) != stage
     }
 
     /// Changes whenever index files are made.
@@ -271,7 +281,10 @@ impl Marks {
     }
 
     fn words(&self, word: Word, count: usize) -> &[AtomicU64] {
-        const { assert!((Word::Cause as usize) + MAX_CAUSE_BYTES / 8 < PAGE_WORDS - BELLS) };
+        const {
+            assert!((Word::Cause as usize) + MAX_CAUSE_BYTES / 8 <= Word::Turns as usize);
+            assert!((Word::Turns as usize) + TURN_WORDS <= PAGE_WORDS - BELLS);
+        };
         let first = word as usize;
         self.page.words().get(first..first + count).expect("every word is inside the page")
     }

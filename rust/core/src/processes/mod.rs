@@ -8,6 +8,7 @@ mod lock;
 mod mark;
 mod marks;
 mod member;
+mod turns;
 
 pub(crate) use lock::{Locks, SharedLock};
 pub(crate) use marks::{Bell, Marks};

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{LockFile, LockKind};
 
-/// How many locks a forked child can give up: six for each open store.
-const MAX_LOCKS: usize = 6 * 256;
+/// How many locks a forked child can give up: seven for each open store.
+const MAX_LOCKS: usize = 7 * 256;
 const NONE: RawFd = -1;
 
 /// The descriptors of all locks of this process. Fixed, because a forked child must not allocate.

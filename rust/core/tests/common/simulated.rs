@@ -99,6 +99,10 @@ impl SimulatedDisk {
 
     /// The disk as it may be after a power loss now. `keep` says whether an unsynced sector or name survived.
     pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
+        // Shared pages are written back at any time, but never before they are written. This one is as it was before the
+        // files are looked at: a mark that moves meanwhile may speak of what the files looked at did not have yet.
+        let page = |disk: &Self| disk.others.shared_page("marks").expect("memory has room");
+        let marks: Vec<u64> = page(self).words().iter().map(|word| word.load(Ordering::SeqCst)).collect();
         let mut names = self.durable.lock().clone();
         for (name, file) in self.seen.lock().iter() {
             if names.get(name).is_none_or(|durable| !Arc::ptr_eq(durable, file)) && keep() {
@@ -123,10 +127,8 @@ impl SimulatedDisk {
             after.seen.lock().insert(name.clone(), Arc::clone(&contents));
             after.durable.lock().insert(name, contents);
         }
-        // Shared pages are written back at any time, but never before they are written: all of it is the latest.
-        let page = |disk: &Self| disk.others.shared_page("marks").expect("memory has room");
-        for (word, survived) in page(self).words().iter().zip(page(&after).words()) {
-            survived.store(word.load(Ordering::SeqCst), Ordering::SeqCst);
+        for (word, survived) in marks.into_iter().zip(page(&after).words()) {
+            survived.store(word, Ordering::SeqCst);
         }
         after
     }
