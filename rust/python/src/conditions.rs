@@ -31,15 +31,18 @@ impl Conditions {
             return Ok(Self { core: vec![one(given)?], given: Given(Some(given.clone().unbind())) });
         }
         let mut elements = Vec::new();
-        let core = arguments::collect("condition", "AppendCondition", MAX_CONDITIONS, given, |_, element| {
-            if !element.is_instance(class)? {
-                let found = arguments::type_name(&element);
-                return Err(PyTypeError::new_err(format!("a condition must be an AppendCondition, not {found}")));
-            }
-            let condition = one(&element)?;
-            elements.push(element);
-            Ok(condition)
-        })?;
+        let core =
+            arguments::collect("condition", "AppendCondition", MAX_CONDITIONS, given, |_, element| {
+                if !element.is_instance(class)? {
+                    let found = arguments::type_name(&element);
+                    return Err(PyTypeError::new_err(format!(
+                        "a condition must be an AppendCondition, not {found}"
+                    )));
+                }
+                let condition = one(&element)?;
+                elements.push(element);
+                Ok(condition)
+            })?;
         let given = PyTuple::new(given.py(), elements)?.into_any().unbind();
         Ok(Self { core, given: Given(Some(given)) })
     }

@@ -1,7 +1,7 @@
-//! Appends whose callers do not wait: their answers go to an inbox, and a thread leads where no caller is there to do it.
+//! The thread that leads while requests wait, and appends whose callers do not wait: their answers go to an inbox.
 //!
-//! The thread is a caller like others. It waits on a ticket until it is called to lead, which happens when the first
-//! waiting request is one that nobody waits for. Where callers do wait they lead, and answer such requests too.
+//! The thread is a caller like others: it waits on a ticket until it is called to lead, which happens when a group is
+//! done and others wait, or when a request comes that nobody waits for. A lone caller never meets it.
 
 use std::fmt::Debug;
 use std::panic::{self, AssertUnwindSafe};
@@ -28,7 +28,7 @@ pub trait Inbox: Debug + Send + Sync {
 /// Answers for one inbox.
 type Delivery = (Arc<dyn Inbox>, Vec<(u64, Answer)>);
 
-/// The thread that leads for callers that do not wait. It is started by the first of them.
+/// The thread that leads for others. It is started when it is first needed.
 #[derive(Debug, Default)]
 pub(super) struct Appender {
     /// Where it waits to be called.
@@ -55,14 +55,14 @@ impl Committer {
         // From here on the request is answered, whatever happens.
         request.reply = Reply::to(Recipient::Inbox(Arc::clone(inbox), id));
         if queue.push(request) {
-            queue.hand_on();
+            queue.hand_on(self);
         }
         Ok(())
     }
 }
 
 impl Appender {
-    fn start(&mut self, committer: &Arc<Committer>) -> Result<(), StorageError> {
+    pub(super) fn start(&mut self, committer: &Arc<Committer>) -> Result<(), StorageError> {
         if self.thread.is_none() {
             let (committer, ticket) = (Arc::clone(committer), Arc::clone(&self.ticket));
             let thread = thread::Builder::new().name("counterpoint-append".to_owned());
@@ -82,7 +82,7 @@ impl Appender {
     }
 }
 
-fn lead_when_called(committer: &Committer, ticket: &Ticket) {
+fn lead_when_called(committer: &Arc<Committer>, ticket: &Ticket) {
     while let Call::Lead = ticket.wait() {
         // A leader that panics has poisoned the store and answered its group; the next group is to be answered too.
         drop(panic::catch_unwind(AssertUnwindSafe(|| answer(committer.lead()))));

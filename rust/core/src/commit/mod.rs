@@ -1,9 +1,11 @@
 //! The commit path: group commit without a timer, and without a thread hand-over for a lone caller.
 //!
 //! Whoever appends while nobody leads becomes the leader: it takes all waiting requests, decides them one by one
-//! against the log and what it has staged, writes the accepted ones with one write, syncs, and hands the lead on.
-//! What arrives meanwhile is the next group. The lead is kept through the sync on purpose: handed on before it, groups
-//! are small, and the threads spend their time waking each other (`docs/design.md` has the figures).
+//! against the log and what it has staged, writes the accepted ones with one write, syncs, and goes on with its answer.
+//! What arrived meanwhile is the next group, and led by the appender, a thread that leads for as long as requests wait:
+//! from one caller to the next the lead would wait for a thread to wake, between any two syncs. The lead is kept
+//! through the sync on purpose: handed on before it, groups are small, and the threads spend their time waking each
+//! other (`docs/design.md` has the figures).
 
 mod appender;
 mod sync;
@@ -64,7 +66,7 @@ impl Committer {
 
     /// Appends the events as one batch unless an event matches one of the conditions.
     pub(crate) fn append(
-        &self,
+        self: &Arc<Self>,
         events: Vec<Event>,
         conditions: Vec<AppendCondition>,
     ) -> Result<u64, AppendError> {
@@ -106,7 +108,7 @@ impl Committer {
 
     /// Decides, writes and settles the waiting requests, then hands the lead on. The answers are given after that, so
     /// that the next group need not wait for them.
-    fn lead(&self) -> Vec<Decided> {
+    fn lead(self: &Arc<Self>) -> Vec<Decided> {
         let mut lead = Lead { committer: self, completed: false };
         let requests = self.queue.lock().take_group();
         let mut group = self.decide_and_write(requests);
@@ -274,9 +276,9 @@ impl Committer {
     }
 }
 
-/// Hands the lead on when dropped.
+/// Hands the lead on when dropped: to the appender, if requests wait.
 struct Lead<'a> {
-    committer: &'a Committer,
+    committer: &'a Arc<Committer>,
     /// False when a panic takes the leader away.
     completed: bool,
 }
@@ -287,7 +289,7 @@ impl Drop for Lead<'_> {
             self.committer.syncer.fail(&PANICKED);
         }
         let mut queue = self.committer.queue.lock();
-        queue.hand_on();
+        queue.hand_on(self.committer);
         if !queue.led {
             self.committer.unled.notify_all();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::Committer;
 use super::appender::{self, Appender, Inbox};
 use crate::condition::AppendCondition;
 use crate::error::{AppendError, StorageError};
@@ -25,7 +26,7 @@ pub(super) struct Queue {
     requests: Vec<Request>,
     /// The bytes of all of them.
     bytes: usize,
-    /// Leads if nobody waits for the answer to the first request.
+    /// Leads when a group is done and requests wait.
     pub(super) appender: Appender,
     /// Whether somebody leads, or has been called to.
     pub(super) led: bool,
@@ -99,13 +100,23 @@ impl Queue {
         self.requests.drain(..count).collect()
     }
 
-    /// Calls somebody to lead the first waiting request; nobody leads if there is none.
-    pub(super) fn hand_on(&mut self) {
-        match self.requests.first().map(|next| &next.reply.0) {
-            Some(Recipient::Ticket(caller)) => caller.call(Call::Lead),
-            Some(Recipient::Inbox(..) | Recipient::Nobody) => self.appender.ticket.call(Call::Lead),
-            None => self.led = false,
+    /// Has the waiting requests led, by the appender; nobody leads if there are none. Should there be no thread to be
+    /// had, the first caller who waits for an answer leads.
+    pub(super) fn hand_on(&mut self, committer: &Arc<Committer>) {
+        let waiting = self.requests.iter().map(|request| &request.reply.0);
+        if waiting.len() == 0 {
+            self.led = false;
+        } else if self.appender.start(committer).is_ok() {
+            self.appender.ticket.call(Call::Lead);
+        } else if let Some(caller) = waiting.filter_map(Recipient::ticket).next() {
+            caller.call(Call::Lead);
         }
+    }
+}
+
+impl Recipient {
+    fn ticket(&self) -> Option<&Ticket> {
+        if let Self::Ticket(ticket) = self { Some(ticket) } else { None }
     }
 }
 
