@@ -249,6 +249,12 @@ impl From<counterpoint::SequencedEvent> for SequencedEvent {
     }
 }
 
+impl From<counterpoint::QueryItem> for QueryItem {
+    fn from(item: counterpoint::QueryItem) -> Self {
+        Self(item)
+    }
+}
+
 impl From<counterpoint::Conflict> for Conflict {
     fn from(conflict: counterpoint::Conflict) -> Self {
         Self { position: conflict.position, condition: conflict.condition }
