@@ -51,13 +51,15 @@ pub(super) struct Conditions {
     seed: StoreSeed,
     waiting: Vec<Waiting>,
     waiting_terms: usize,
+    /// How many the index was asked.
+    looked_up: u64,
     /// How many were asked.
     pub(super) count: u64,
 }
 
 impl Conditions {
     pub(super) fn new(storage: Arc<dyn Storage>, seed: StoreSeed) -> Self {
-        Self { storage, seed, waiting: Vec::new(), waiting_terms: 0, count: 0 }
+        Self { storage, seed, waiting: Vec::new(), waiting_terms: 0, looked_up: 0, count: 0 }
     }
 
     /// Asks the conditions of a batch, none of whose events are among the recent ones (I11).
@@ -90,6 +92,12 @@ impl Conditions {
         parts: &mut Parts,
         findings: &mut Findings,
     ) -> Result<(), StorageError> {
+        if !waiting.positions.is_empty() {
+            self.looked_up += 1;
+            if self.looked_up.is_multiple_of(RELEASED_AFTER) {
+                parts.release();
+            }
+        }
         while !waiting.positions.is_empty() {
             let (low, high) = waiting.positions.clone().into_inner();
             let Some(part) = parts.answering_for(low) else {
@@ -171,6 +179,9 @@ impl Conditions {
         self.waiting_terms = 0;
     }
 }
+
+/// After so many conditions the memory that the index took is let go of.
+const RELEASED_AFTER: u64 = 1 << 12;
 
 /// So many candidates of the index are confirmed at a time.
 const CANDIDATES: usize = 16;

@@ -67,14 +67,9 @@ impl Parts {
                 report(&damaged, findings);
             }
         }
-        if to < part.sealed.page_count() {
-            self.checked_bytes += part.sealed.bytes_of_pages(from..to);
-            self.at = (number, to);
-        } else {
-            self.checked_bytes += part.sealed.bytes_of_pages(from..to);
-            self.at = (number + 1, 0);
-            part.sealed.release_all();
-        }
+        self.checked_bytes += part.sealed.bytes_of_pages(from..to);
+        part.sealed.release_pages(from..to);
+        self.at = if to < part.sealed.page_count() { (number, to) } else { (number + 1, 0) };
         true
     }
 
@@ -89,7 +84,6 @@ impl Parts {
             differs = true;
             findings.index(&name, difference.offset, Some(difference.position), difference.what);
         });
-        part.sealed.release_all();
         part.is_bad |= differs;
         match compared {
             Ok(postings) => {

@@ -12,6 +12,9 @@ use super::types::number;
 use crate::index::Tail;
 use crate::index::cursor::Seek;
 
+/// After so many tags the memory that looking them up took is let go of.
+const RELEASED_AFTER: u32 = 1 << 12;
+
 /// An answer of the index that is not that of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
@@ -50,8 +53,14 @@ impl Sealed {
 
     /// Lets go of the memory that the file takes. Its pages are verified again when they are next used.
     pub(crate) fn release_all(&self) {
-        let end = self.header.sections.checksums.offset;
-        self.pages.release(Section { offset: 0, length: end }, 0, end);
+        self.release_pages(0..self.page_count());
+    }
+
+    /// The same for some pages.
+    pub(crate) fn release_pages(&self, pages: Range<u64>) {
+        let whole = Section { offset: 0, length: self.header.sections.checksums.offset };
+        let at = |page: u64| page * PAGE_BYTES as u64;
+        self.pages.release(whole, at(pages.start), at(pages.end));
     }
 
     /// Compares what the file says of the tail's events, which are among its own, with the tail. Returns how many
@@ -134,9 +143,14 @@ impl Sealed {
     }
 
     fn compare_tags(&self, run: &Run<'_>, each: &mut dyn FnMut(Difference)) -> Result<u64, Damaged> {
-        let mut confirmed = 0;
+        let (mut confirmed, mut looked_up) = (0, 0);
         each_hash(&hashed_tags(run.tail, self.hasher), |hash, expected| {
             confirmed += expected.len() as u64;
+            looked_up += 1;
+            if looked_up % RELEASED_AFTER == 0 {
+                // In a large file each of them may take a page of its own.
+                self.release_all();
+            }
             let first = run.first + expected.first().copied().unwrap_or_default();
             if !self.may_contain_hash(hash)? {
                 let what =

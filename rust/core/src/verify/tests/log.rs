@@ -221,6 +221,20 @@ fn segments_that_changed_places_or_came_from_another_store_are_found() {
 }
 
 #[test]
+fn a_segment_that_does_not_continue_the_one_before_it_is_found() {
+    let patient = Patient::new();
+    let second = patient.firsts()[1];
+    let (header, _) = SegmentHeader::decode(&patient.read(second)).unwrap();
+    let header = SegmentHeader { previous: header.previous ^ 1, ..header };
+    patient.write(second, 0, &header.encode().0);
+    let verification = verify(&patient.store);
+    // Nor does its first frame quote this header.
+    assert_found(&verification, &[log(second, 0, Some(second)), log(second, 64, None)]);
+    assert_eq!(verification.findings[0].what, "the segment does not continue the one before it");
+    assert_eq!(verification.events, patient.events);
+}
+
+#[test]
 fn a_segment_that_begins_inside_another_is_found_and_passed_over() {
     let patient = Patient::new();
     let [first, second, ..] = patient.firsts()[..] else { unreachable!() };
@@ -344,24 +358,6 @@ fn conditions_that_are_malformed_are_found() {
     assert_eq!((verification.events, verification.conditions), (1, 0));
 }
 
-/// Changes a byte of the body of a log's last frame, and makes the frame's checksum right again.
-fn with_body(mut forged: Forged, at: u64, byte: u8) -> Verification {
-    let offset = *forged.offsets.last().unwrap();
-    let place = (offset + at) as usize;
-    forged.bytes[place] = byte;
-    let frame = &forged.bytes[offset as usize..];
-    let header: [u8; 64] = *frame.first_chunk().unwrap();
-    let previous = u32::from_le_bytes(header[48..52].try_into().unwrap());
-    let seed = crc32c::crc32c(Uuid::nil().as_bytes());
-    let seed = crc32c::crc32c_append(seed, &1u64.to_le_bytes());
-    let seed = crc32c::crc32c_append(seed, &offset.to_le_bytes());
-    let seed = crc32c::crc32c_append(seed, &previous.to_le_bytes());
-    let checksum = crc32c::crc32c_append(seed, &frame[..frame.len() - 4]);
-    let end = forged.bytes.len();
-    forged.bytes[end - 4..].copy_from_slice(&checksum.to_le_bytes());
-    verify_storage(&forged.storage())
-}
-
 #[test]
 fn a_record_that_is_not_what_its_own_checksum_says_is_found() {
     for at in [64, 68, 72, 80] {
@@ -369,10 +365,25 @@ fn a_record_that_is_not_what_its_own_checksum_says_is_found() {
         forged.batch(&a(), &[]);
         forged.batch(&[a(), a()].concat(), &[]);
         let offset = forged.offsets[1];
-        let verification = with_body(forged, at, 0xEE);
+        forged.bytes[(offset + at) as usize] = 0xEE;
+        forged.reseal();
+        let verification = verify_storage(&forged.storage());
         assert_found(&verification, &[log(1, offset, Some(2))]);
         assert_eq!(verification.events, 1);
     }
+}
+
+#[test]
+fn an_event_whose_time_is_not_that_of_its_batch_is_found() {
+    let mut forged = Forged::new();
+    forged.batch(&[a(), a()].concat(), &[]);
+    forged.bytes[64 + 24] += 1;
+    forged.reseal();
+    let verification = verify_storage(&forged.storage());
+    assert_eq!(verification.findings.len(), 2, "{:#?}", verification.findings);
+    assert_eq!(found(&verification)[0], (FindingKind::Log, FIRST, 128, Some(1)));
+    assert_eq!(verification.findings[1].what, "the event's time is not that of its batch");
+    assert_eq!(verification.events, 2);
 }
 
 #[test]

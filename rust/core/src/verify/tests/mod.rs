@@ -59,6 +59,7 @@ fn assert_whole(verification: &Verification) {
 
 /// A log that is made frame by frame, in one segment.
 struct Forged {
+    store: Uuid,
     bytes: Vec<u8>,
     previous: u32,
     next: u64,
@@ -70,9 +71,13 @@ const FIRST: &str = "00000000000000000001.log";
 
 impl Forged {
     fn new() -> Self {
-        let header = SegmentHeader { store: Uuid::nil(), first_position: 1, capacity: CAPACITY, previous: 0 };
+        Self::of(Uuid::nil())
+    }
+
+    fn of(store: Uuid) -> Self {
+        let header = SegmentHeader { store, first_position: 1, capacity: CAPACITY, previous: 0 };
         let (bytes, previous) = header.encode();
-        Self { bytes: bytes.to_vec(), previous, next: 1, offsets: Vec::new() }
+        Self { store, bytes: bytes.to_vec(), previous, next: 1, offsets: Vec::new() }
     }
 
     /// Adds a batch whose header is changed before it is sealed with its checksums.
@@ -88,7 +93,7 @@ impl Forged {
         };
         change(&mut header);
         let encoded = events.iter().map(Event::encoded);
-        let seed = StoreSeed::new(Uuid::nil());
+        let seed = StoreSeed::new(self.store);
         let frame = frame::encode(&mut self.bytes, seed, (1, offset), &header, encoded, guards, |_, _| {});
         self.offsets.push(offset);
         self.previous = frame.checksum;
@@ -97,6 +102,19 @@ impl Forged {
 
     fn batch(&mut self, events: &[Event], conditions: &[AppendCondition]) {
         self.frame(events, &crate::condition::encode(conditions).unwrap(), |_| {});
+    }
+
+    /// Makes the checksums of the last frame right again after a change to its bytes.
+    fn reseal(&mut self) {
+        let offset = *self.offsets.last().unwrap();
+        let frame = &mut self.bytes[offset as usize..];
+        let seed = [&self.store.as_bytes()[..], &1u64.to_le_bytes(), &offset.to_le_bytes(), &frame[48..52]];
+        let seed = seed.iter().fold(0, |seed, bytes| crc32c::crc32c_append(seed, bytes));
+        let header = crc32c::crc32c_append(seed, &frame[..60]);
+        frame[60..64].copy_from_slice(&header.to_le_bytes());
+        let end = frame.len() - 4;
+        let whole = crc32c::crc32c_append(seed, &frame[..end]);
+        frame[end..].copy_from_slice(&whole.to_le_bytes());
     }
 
     fn storage(mut self) -> Arc<Memory> {
