@@ -74,6 +74,8 @@ pub struct Verify {
     again: Option<(LogScan, Recent)>,
     findings: Findings,
     is_over: bool,
+    /// What ended it too early: there is no going on from the middle of a piece.
+    failed: Option<StorageError>,
 }
 
 /// The log as it was when the verification began.
@@ -160,13 +162,18 @@ impl Verify {
         let frames = Frames::new(Recent::new(1, ends), Parts::new(sealed, log.firsts()), conditions);
         let head = log.until.map_or(0, |until| until.position);
         let scan = log.scan(1);
-        Ok(Self { store, log, head, frames, scan, again: None, findings, is_over: false })
+        Ok(Self { store, log, head, frames, scan, again: None, findings, is_over: false, failed: None })
     }
 
-    /// Does a piece of the work, usually a few milliseconds; `false` once there is nothing left to do.
+    /// Does a piece of the work, usually a few milliseconds; `false` once there is nothing left to do. An error is not about
+    /// what is stored but about reading it, and ends the verification.
     pub fn step(&mut self) -> Result<bool, ReadError> {
         let store = self.store.clone().map(|store| store.open()).transpose()?;
-        Ok(self.advance(store.as_ref().map(|store| &*store.view))?)
+        if let Some(error) = &self.failed {
+            return Err(error.clone().into());
+        }
+        let advanced = self.advance(store.as_ref().map(|store| &*store.view));
+        Ok(advanced.inspect_err(|error| self.failed = Some(error.clone()))?)
     }
 
     /// Bytes that are behind, and all there are.

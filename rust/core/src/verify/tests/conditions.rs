@@ -62,6 +62,24 @@ fn a_batch_is_not_asked_about_its_own_events() {
 }
 
 #[test]
+fn tags_with_the_same_hash_are_told_apart_by_the_events() {
+    // In a store with this id there are 16 hashes.
+    let mut forged = Forged::of(Uuid::max());
+    for n in 1..=600 {
+        forged.batch(&[event("A", &[&format!("n:{n}")])], &[]);
+    }
+    let mut conditions: Vec<_> =
+        (0..20).map(|n| condition(query(&[], &[&format!("absent:{n}")]), 0)).collect();
+    // Many others come first that have its hash.
+    conditions.push(condition(query(&[], &["n:550"]), 0));
+    forged.batch(&[event("A", &[])], &conditions);
+    let store = Store::open_in(forged.storage() as Arc<dyn Storage>, small(600)).unwrap();
+    let verification = verify(&store);
+    assert_eq!((verification.index_files, verification.conditions), (1, 21));
+    assert_eq!(whats(&verification), ["event 550 matches condition 20 of this append, which was after 0"]);
+}
+
+#[test]
 fn every_condition_that_waits_for_a_second_pass_is_asked() {
     let mut forged = Forged::new();
     let mut expected = Vec::new();
