@@ -28,6 +28,8 @@ CLOSED: dict[str, Callable[[cp.EmbeddedStore], Any]] = {
     "get_cursor": lambda store: store.get_cursor("c"),
     "set_cursor": lambda store: store.set_cursor("c", 1),
     "stats": lambda store: store.stats(),
+    "verify": lambda store: store.verify(),
+    "why": lambda store: store.why(1),
     "enter": lambda store: store.__enter__(),
     "read_events": lambda store: cp.ReadAppender(store).read_events(A),
 }

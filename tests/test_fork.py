@@ -60,6 +60,8 @@ def test_a_forked_child_is_refused_and_its_parent_goes_on(open_on_disk: Opener, 
             lambda: store.get_cursor("c"),
             lambda: store.set_cursor("c", 1),
             lambda: store.stats(),
+            lambda: store.verify(),
+            lambda: store.why(1),
         ]
 
         def refused(use):
@@ -73,7 +75,7 @@ def test_a_forked_child_is_refused_and_its_parent_goes_on(open_on_disk: Opener, 
             assert ended(forked(lambda: refused(use))) == 0
         say("parent", store.append([event("z")]), next(begun).position, next(subscription).position)
     """
-    assert child.run(program, tmp_path / "store", prelude=PRELUDE) == ["refused"] * 11 + ["parent 2 1 1"]
+    assert child.run(program, tmp_path / "store", prelude=PRELUDE) == ["refused"] * 13 + ["parent 2 1 1"]
     assert [e.data for e in open_on_disk().read()] == [b"x", b"z"]
 
 

@@ -29,6 +29,7 @@ from counterpoint.read_appender import ReadAppender
 from counterpoint.registry import EventRegistry
 from counterpoint.store import Read, Store
 from counterpoint.subscription import Subscription
+from counterpoint.verification import Explanation, Finding, Verification
 
 __all__ = [
     "AppendCondition",
@@ -45,6 +46,8 @@ __all__ = [
     "Event",
     "EventDecodeError",
     "EventRegistry",
+    "Explanation",
+    "Finding",
     "OnDemandProjection",
     "PoisonedError",
     "Projection",
@@ -61,6 +64,7 @@ __all__ = [
     "Subscription",
     "Tag",
     "UnknownEventType",
+    "Verification",
     "__version__",
     "decode",
     "encode",

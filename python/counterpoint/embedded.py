@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
@@ -12,8 +12,9 @@ from typing import Literal, Self
 from counterpoint._engine import Engine, QueryItem, RawEvent, Read
 from counterpoint.answers import answers_in
 from counterpoint.errors import StoreClosed
-from counterpoint.query import WHOLE, AppendCondition, Query
+from counterpoint.query import WHOLE, AppendCondition, Query, query_of
 from counterpoint.subscription import Subscription
+from counterpoint.verification import Explanation, Finding, Verification
 from counterpoint.wakeups import Wakeups
 
 __all__ = ["EmbeddedStore", "open"]
@@ -138,6 +139,30 @@ class EmbeddedStore:
     def stats(self) -> dict[str, int]:
         """Return figures about the store, by name; sizes in bytes."""
         return self._engine.stats()
+
+    def verify(self, progress: Callable[[int, int], object] | None = None) -> Verification:
+        """Check all that is stored, and return what was found; it is true if nothing was.
+
+        Every byte of the log is checked against its checksums, every link, position and time against what is
+        before it, every answer of the index against the log, and every condition that an append was accepted
+        under is asked again (I4). It goes up to the head at which it begins, beside appends of this and other
+        processes, in memory that does not grow with the log, and changes nothing.
+
+        `progress` is called with the bytes that are behind and the bytes there are; what it raises ends the
+        verification. Damage is not raised but returned. Raises StorageError where reading itself fails.
+        """
+        counts, findings = self._engine.verify(progress)
+        return Verification(**counts, findings=tuple(Finding(*finding) for finding in findings))
+
+    def why(self, position: int) -> Explanation:
+        """Return how the event at `position` came to be in the log: the conditions it was accepted under.
+
+        It reads a part of one log file, up to the event. Raises ValueError if there is no such event,
+        CorruptionError if that part of the log is damaged.
+        """
+        first, last, recorded_at, given = self._engine.why(position)
+        conditions = tuple(AppendCondition(query_of(items), after) for items, after in given)
+        return Explanation(position, first, last, recorded_at, conditions, self)
 
     def close(self) -> None:
         """Close the store. Whoever waits on it gets ``StoreClosed``. Closing twice is fine."""

@@ -58,6 +58,20 @@ def stores(path: os.PathLike[str], raw: cp.RawEvent, condition: cp.AppendConditi
     store.read("order:o1")  # type: ignore[arg-type]
 
 
+def verifications(store: cp.EmbeddedStore) -> None:
+    result = store.verify(lambda done, total: print(done / total))
+    assert_type(result, cp.Verification)
+    assert_type(result.ok, bool)
+    assert_type([finding.position for finding in result.findings], list[int | None])
+    why = store.why(3)
+    assert_type(why, cp.Explanation)
+    assert_type([why.seen(condition) for condition in why.conditions], list[cp.Read])
+
+    store.verify(lambda done: None)  # type: ignore[arg-type,misc]
+    store.why("3")  # type: ignore[arg-type]
+    result.head = 3  # type: ignore[misc]
+
+
 async def asynchronous_appends(raw: cp.RawEvent, condition: cp.AppendCondition) -> None:
     store = cp.open("memory:")
     any_store: cp.Store = store

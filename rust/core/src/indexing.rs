@@ -24,3 +24,13 @@ pub(crate) fn add(
     }
     Ok(index.turn(|| Point::of(end, segments.len() as u64).map(|point| point.encode())))
 }
+
+/// Hands over those events of a frame that are as they were written, with their positions.
+pub(crate) fn each_valid(frame: &Frame<'_>, each: &mut dyn FnMut(u64, &EventView<'_>, Location)) {
+    for (position, record) in (frame.header.first_position..).zip(frame.records()) {
+        let Some(record) = record else { return };
+        if let Some(event) = EventView::decode(record.event) {
+            each(position, &event, Location::new(record.offset, record.length));
+        }
+    }
+}

@@ -49,6 +49,7 @@ mod sealing;
 pub mod storage;
 mod store;
 mod subscribe;
+mod verify;
 mod view;
 
 pub use commit::Inbox;
@@ -63,3 +64,4 @@ pub use query::{Items, Query, QueryItem};
 pub use read::{Chunks, Read, ReadOptions};
 pub use store::{Durability, Options, SEGMENT_BYTES, Stats, Store};
 pub use subscribe::Subscription;
+pub use verify::{Explanation, Finding, FindingKind, MAX_FINDINGS, Verification, Verify};

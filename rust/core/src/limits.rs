@@ -57,6 +57,14 @@ pub enum InvalidInput {
     /// A query without items.
     #[error("a query needs at least one item; use the query that matches all events to match everything")]
     EmptyQuery,
+    /// A position that no event has.
+    #[error("position must be 1 to {head}, the head of the log, not {position}")]
+    NoSuchPosition {
+        /// The position given.
+        position: u64,
+        /// The head of the log.
+        head: u64,
+    },
     /// A read limit of zero.
     #[error("limit must be at least 1; leave it out for all events")]
     ZeroLimit,

@@ -48,28 +48,9 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// The sealed parts that there are files of, from position 1 on without a gap, the largest for each stretch. A file
-    /// that cannot be used is passed over: what it would have held is read from the log again (I7).
+    /// The sealed parts that there are files of. See [`load`].
     pub(crate) fn load(&self, known: &[Arc<Sealed>]) -> Vec<Arc<Sealed>> {
-        let names = self.storage.list().unwrap_or_default();
-        let mut runs: Vec<(u64, u64)> = names
-            .iter()
-            .filter_map(|name| sealed::file_positions(name).map(RangeInclusive::into_inner))
-            .collect();
-        runs.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
-        let mut parts: Vec<Arc<Sealed>> = Vec::new();
-        let mut next = 1;
-        for (first, last) in runs {
-            if first != next {
-                continue;
-            }
-            let known = known.iter().find(|part| part.positions() == (first..=last)).cloned();
-            if let Some(part) = known.or_else(|| self.open(first, last)) {
-                next = last + 1;
-                parts.push(part);
-            }
-        }
-        parts
+        load(&*self.storage, self.store, known)
     }
 
     /// Takes into use what files there are.
@@ -210,12 +191,6 @@ impl Sealer {
         Ok(())
     }
 
-    fn open(&self, first: u64, last: u64) -> Option<Arc<Sealed>> {
-        let name = sealed::file_name(first, last);
-        let mapped = self.storage.open(&name).and_then(|file| file.map()).ok()?;
-        Sealed::open(&name, mapped, self.store).ok().map(Arc::new)
-    }
-
     /// Seals a tail, whose events are all durable. For the holder of the index lock.
     fn seal(&self, full: &Full) -> Result<(), StorageError> {
         let name = sealed::file_name(full.tail.first_position(), full.tail.last_position());
@@ -264,6 +239,36 @@ impl Sealer {
         write(&*file).and_then(|()| file.sync_all()).map_err(StorageError::io("write", unfinished))?;
         self.storage.rename(unfinished, name).map_err(StorageError::io("rename", unfinished))
     }
+}
+
+/// The sealed parts that there are files of, from position 1 on without a gap, the largest for each stretch. A file that
+/// cannot be used is passed over: what it would have held is read from the log again (I7).
+pub(crate) fn load(storage: &dyn Storage, store: Uuid, known: &[Arc<Sealed>]) -> Vec<Arc<Sealed>> {
+    let names = storage.list().unwrap_or_default();
+    let mut runs: Vec<(u64, u64)> = names
+        .iter()
+        .filter_map(|name| sealed::file_positions(name).map(RangeInclusive::into_inner))
+        .collect();
+    runs.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
+    let mut parts: Vec<Arc<Sealed>> = Vec::new();
+    let mut next = 1;
+    for (first, last) in runs {
+        if first != next {
+            continue;
+        }
+        let known = known.iter().find(|part| part.positions() == (first..=last)).cloned();
+        if let Some(part) = known.or_else(|| open(storage, store, first, last)) {
+            next = last + 1;
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+fn open(storage: &dyn Storage, store: Uuid, first: u64, last: u64) -> Option<Arc<Sealed>> {
+    let name = sealed::file_name(first, last);
+    let mapped = storage.open(&name).and_then(|file| file.map()).ok()?;
+    Sealed::open(&name, mapped, store).ok().map(Arc::new)
 }
 
 /// The newest files, from the oldest one on that is small beside what follows it; empty if none is.

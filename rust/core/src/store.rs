@@ -13,13 +13,15 @@ use crate::cursors::Cursors;
 use crate::error::{AppendError, OpenError, ReadError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::{self, Preparer, Work};
-use crate::log::{SegmentMaker, Segments, StoreSeed, segment};
+use crate::limits::InvalidInput;
+use crate::log::{Reach, SegmentMaker, Segments, StoreSeed, segment};
 use crate::opening::Opening;
 use crate::processes::{Bell, Locks, Member};
 use crate::query::Query;
 use crate::read::{Read, ReadOptions};
 use crate::storage::{Disk, Memory, Storage};
 use crate::subscribe::Subscription;
+use crate::verify::{self, Explanation, Verify};
 use crate::view::View;
 
 /// Smallest and largest value of [`Options::segment_bytes`].
@@ -226,6 +228,22 @@ impl Store {
         self.shared.open()?.cursors.set(name, position, expected)
     }
 
+    /// Begins to verify the store, up to its head: its log, its index, and all conditions that appends were accepted under.
+    pub fn verify(&self) -> Result<Verify, ReadError> {
+        Verify::of_store(Arc::clone(&self.shared))
+    }
+
+    /// How the event at a position came to be in the log.
+    pub fn why(&self, position: u64) -> Result<Explanation, ReadError> {
+        let inner = self.shared.open()?;
+        let head = inner.head();
+        if !(1..=head).contains(&position) {
+            return Err(InvalidInput::NoSuchPosition { position, head }.into());
+        }
+        inner.index_up_to(head)?;
+        Ok(verify::explain(&inner.view, position)?)
+    }
+
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
         let inner = self.shared.open()?;
@@ -298,6 +316,11 @@ impl Shared {
 impl Inner {
     pub(crate) fn head(&self) -> u64 {
         self.committer.syncer.visible()
+    }
+
+    /// The place in the log that [`Inner::head`] is at.
+    pub(crate) fn reach(&self) -> Reach {
+        self.committer.syncer.visible_reach()
     }
 
     /// Makes sure that the index holds every event up to `head`.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::StorageError;
-use crate::index::Index;
 use crate::index::sealed::Damaged;
+use crate::index::{Index, Part, Tail};
 use crate::indexing;
 use crate::log::{LogWriter, Segments, StoreSeed};
 use crate::processes::Marks;
@@ -15,6 +15,9 @@ use crate::sealing::Sealer;
 
 /// Reading so many events when the store is opened takes a few milliseconds.
 const LONG_TAIL: usize = 1 << 14;
+
+/// So many answers are compared before the index is unlocked for a moment.
+const AT_ONCE: usize = 1 << 12;
 
 /// The end of the log as far as it is known here, and the index up to there.
 ///
@@ -58,6 +61,31 @@ impl View {
         let sealed = self.index.read().sealed();
         for part in sealed.iter() {
             part.release(positions.clone());
+        }
+    }
+
+    /// Compares the index in memory with a tail of some events that was made from the log, a few answers at a time, so that
+    /// no append waits for long. `each` gets a position and what is different. What is in files by now is passed over.
+    pub(crate) fn compare(&self, tail: &Tail, each: &mut dyn FnMut(u64, String)) {
+        let terms: Vec<_> = tail.terms().collect();
+        for terms in terms.chunks(AT_ONCE) {
+            let index = self.index.read();
+            let Part::Tail(own) = index.part(tail.first_position()) else { return };
+            for known in terms {
+                if let Some(position) = own.differs_from(tail, *known) {
+                    each(position, format!("{:?} is on the event in only one of log and index", known.term));
+                }
+            }
+        }
+        let positions: Vec<_> = (tail.first_position()..).zip(tail.locations()).collect();
+        for located in positions.chunks(AT_ONCE) {
+            let index = self.index.read();
+            let Part::Tail(own) = index.part(tail.first_position()) else { return };
+            for (position, location) in located {
+                if own.location(*position) != Some(**location) {
+                    each(*position, "the event is not where it is said to be".to_owned());
+                }
+            }
         }
     }
 

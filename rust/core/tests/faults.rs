@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use std::{panic, thread};
 
 use common::simulated::SimulatedDisk;
-use common::{all, chance, condition, event, query, rounds};
+use common::{all, assert_whole, chance, condition, event, query, rounds};
 use counterpoint::storage::Storage;
 use counterpoint::{
     AppendError, Durability, Event, Options, Query, ReadError, ReadOptions, SequencedEvent, StorageError,
@@ -59,6 +59,7 @@ fn a_power_loss_at_any_moment_loses_nothing_acknowledged() {
             assert_survived(&all(&store), reached, &context);
             let head = store.head().unwrap();
             assert_eq!(store.append(vec![event("B", &[])], vec![]).unwrap(), head + 1, "{context}");
+            assert_eq!(assert_whole(&store).events, head + 1, "{context}");
         }
     }
 }
@@ -284,6 +285,35 @@ fn after_a_failed_read_the_same_events_are_read_again() {
     assert!(matches!(chunks.next_chunk(), Err(ReadError::Storage(StorageError::Io { .. }))));
     assert_eq!(chunks.next_chunk().unwrap().len(), 1);
     assert!(chunks.next_chunk().unwrap().is_empty());
+}
+
+#[test]
+fn a_failed_read_ends_a_verification_and_is_no_finding() {
+    let disk = Arc::new(SimulatedDisk::default());
+    let store = open(&disk).unwrap();
+    append_some(&store, 60);
+    let mut failures = 0;
+    for fail_at in 1.. {
+        disk.fail(fail_at, 1);
+        let failed = store.verify().and_then(|mut verify| {
+            while verify.step().inspect_err(|_| {
+                // Nor does it go on as if nothing had been left out.
+                assert!(verify.step().is_err());
+            })? {}
+            Ok(verify.result())
+        });
+        match failed {
+            Err(error) => assert!(matches!(error, ReadError::Storage(StorageError::Io { .. })), "{error}"),
+            Ok(verification) => {
+                assert_eq!(verification.findings, []);
+                break;
+            }
+        }
+        failures += 1;
+    }
+    assert!(failures > 10, "{failures}");
+    disk.fail(u64::MAX / 2, 0);
+    assert_whole(&store);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::model::Model;
-use common::{event, read};
+use common::{assert_whole, event, read};
 use counterpoint::{AppendCondition, AppendError, Event, Options, Query, QueryItem, ReadOptions, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -81,5 +81,6 @@ proptest! {
             }
             prop_assert_eq!(store.head().unwrap(), model.head());
         }
+        assert_whole(&store);
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::model::Model;
-use common::{all, condition, event, query, read};
+use common::{all, assert_whole, condition, event, query, read};
 use counterpoint::storage::Memory;
 use counterpoint::{
     AppendCondition, AppendError, Durability, Event, OpenError, Options, Query, ReadOptions, StorageError,
@@ -110,7 +110,9 @@ fn handles_that_race_lose_nothing_and_accept_each_claim_once() {
         );
     }
     drop(stores);
-    assert_eq!(all(&open(directory.path())).len(), claims);
+    let store = open(directory.path());
+    assert_eq!(all(&store).len(), claims);
+    assert_eq!(assert_whole(&store).conditions, claims as u64);
 }
 
 #[test]

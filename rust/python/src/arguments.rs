@@ -94,6 +94,15 @@ pub fn path(given: &Any<'_>) -> PyResult<PathBuf> {
     given.extract().map_err(|error| refused("path", "a str or os.PathLike of str", given, error))
 }
 
+/// What is called with how far something has come; None for nobody.
+pub fn progress<'py>(given: &Any<'py>) -> PyResult<Option<Any<'py>>> {
+    match given {
+        given if given.is_none() => Ok(None),
+        given if given.is_callable() => Ok(Some(given.clone())),
+        given => Err(wrong_type("progress", "a callable or None", given)),
+    }
+}
+
 /// Seconds to wait; None for ever.
 pub fn timeout(given: &Any<'_>) -> PyResult<Option<Duration>> {
     if given.is_none() {

@@ -16,6 +16,7 @@ use crate::errors;
 use crate::handle::Handle;
 use crate::read::Read;
 use crate::subscription::Subscription;
+use crate::verify;
 
 /// The longest that a wait keeps a signal, such as that of Ctrl-C, from its handler.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
@@ -203,6 +204,27 @@ impl Engine {
             ("index_bytes", stats.index_bytes),
         ]
         .into_py_dict(py)
+    }
+
+    /// Verify the store up to its head; return counts by name and findings as (kind, file, offset, position, what).
+    ///
+    /// The callable progress gets the bytes that are behind and all there are, again and again.
+    #[pyo3(signature = (progress=None))]
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::progress)] progress: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<verify::Verified<'py>> {
+        verify::verify(py, self.open_store()?, progress.as_ref())
+    }
+
+    /// Return first and last position of the batch that holds an event, its time, and its conditions as (items, after).
+    fn why<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::position)] position: u64,
+    ) -> PyResult<verify::Explained<'py>> {
+        verify::why(py, self.handle.store()?, position)
     }
 
     /// Close the store. Closing again does nothing, nor does closing what a parent process opened.

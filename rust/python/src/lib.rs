@@ -14,6 +14,7 @@ mod handle;
 mod read;
 mod subscription;
 mod values;
+mod verify;
 
 /// The engine behind counterpoint. Private: import the public names from counterpoint.
 #[pyo3::pymodule(gil_used = false)]

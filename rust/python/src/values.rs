@@ -235,6 +235,12 @@ impl From<counterpoint::SequencedEvent> for SequencedEvent {
     }
 }
 
+impl From<counterpoint::QueryItem> for QueryItem {
+    fn from(item: counterpoint::QueryItem) -> Self {
+        Self(item)
+    }
+}
+
 fn texts<'py>(py: Python<'py>, texts: &[Box<str>]) -> PyResult<Bound<'py, PyTuple>> {
     PyTuple::new(py, texts.iter().map(|text| &**text))
 }

@@ -39,9 +39,14 @@ impl Syncer {
 
     /// The last position that readers see.
     pub(crate) fn visible(&self) -> u64 {
+        self.visible_reach().position
+    }
+
+    /// The place in the log up to which readers see it.
+    pub(crate) fn visible_reach(&self) -> Reach {
         match self.durability {
-            Durability::Fsync => self.marks.durable().position,
-            Durability::Os { .. } => self.marks.written().position,
+            Durability::Fsync => self.marks.durable(),
+            Durability::Os { .. } => self.marks.written(),
         }
     }
 

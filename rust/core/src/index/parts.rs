@@ -105,6 +105,12 @@ impl Index {
         Part::Tail(self.full.get(full).map_or(&self.tail, |full| &full.tail))
     }
 
+    /// Where the parts end, but for the tail that grows.
+    pub(crate) fn ends(&self) -> Vec<u64> {
+        let sealed = self.sealed.iter().map(|part| *part.positions().end());
+        sealed.chain(self.full.iter().map(|full| full.tail.last_position())).collect()
+    }
+
     /// Different types, as far as they are known: in files and in tails they are counted apart.
     pub(crate) fn type_names(&self) -> hashbrown::HashSet<String> {
         let sealed = self.sealed.iter().flat_map(|sealed| sealed.type_names().map(str::to_owned));

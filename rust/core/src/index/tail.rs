@@ -34,6 +34,14 @@ pub(crate) struct Tail {
     locations: Vec<Location>,
 }
 
+/// A type or a tag, and the events that it is on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TermPostings<'a> {
+    is_type: bool,
+    pub(crate) term: &'a str,
+    events: &'a [u32],
+}
+
 impl Default for Tail {
     fn default() -> Self {
         Self::new(1)
@@ -76,8 +84,34 @@ impl Tail {
         self.tags.iter().map(|(tag, postings)| (&**tag, postings.as_slice()))
     }
 
+    /// The postings of a type; empty if it is on no event.
+    pub(super) fn type_postings(&self, name: &str) -> &[u32] {
+        self.types.get(name).map_or(&[], Postings::as_slice)
+    }
+
+    /// Every type and tag with its postings.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = TermPostings<'_>> {
+        let types = self.types().map(|(term, events)| TermPostings { is_type: true, term, events });
+        types.chain(self.tags().map(|(term, events)| TermPostings { is_type: false, term, events }))
+    }
+
+    /// The first event of the other tail, whose events are among those of this one, on which a term is in only one of
+    /// the two; its position.
+    pub(crate) fn differs_from(&self, other: &Self, known: TermPostings<'_>) -> Option<u64> {
+        let terms = if known.is_type { &self.types } else { &self.tags };
+        let own = terms.get(known.term).map_or(&[][..], Postings::as_slice);
+        let count = u32::try_from(other.event_count()).expect("ordinals fit 32 bits");
+        let first = u32::try_from(other.first_position.checked_sub(self.first_position)?).ok()?;
+        let begin = own.partition_point(|event| *event < first);
+        let end = own.partition_point(|event| *event < first + count);
+        let own = own.get(begin..end).unwrap_or_default();
+        let same = own.iter().zip(known.events).take_while(|(own, known)| **own == first + **known).count();
+        let next = [own.get(same).map(|own| *own - first), known.events.get(same).copied()];
+        next.into_iter().flatten().min().map(|event| other.first_position + u64::from(event))
+    }
+
     /// The location of every event, in order.
-    pub(super) fn locations(&self) -> &[Location] {
+    pub(crate) fn locations(&self) -> &[Location] {
         &self.locations
     }
 

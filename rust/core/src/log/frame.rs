@@ -183,18 +183,8 @@ impl<'a> Frame<'a> {
         seed: StoreSeed,
         (segment, offset): (u64, u64),
     ) -> Result<Self, &'static str> {
-        let (header_bytes, _) =
-            bytes.split_first_chunk::<HEADER_BYTES>().ok_or("no room for a frame header")?;
-        let (fields, header_checksum) = header_bytes.split_last_chunk::<4>().ok_or("no header")?;
-        let (raw, header) = decode_header(fields).ok_or("no frame header")?;
-        let frame_seed = seed.frame(segment, offset, header.previous);
-        if crc32c::crc32c_append(frame_seed, fields) != u32::from_le_bytes(*header_checksum) {
-            return Err("the header's checksum is wrong");
-        }
-        let length = raw.length as usize;
-        if length > MAX_FRAME_BYTES || !length.is_multiple_of(ALIGNMENT) {
-            return Err("the frame's length is out of bounds");
-        }
+        let Preamble { header, length, event_count, event_bytes, guard_bytes, frame_seed } =
+            Preamble::decode(bytes, seed, (segment, offset))?;
         let frame = bytes.get(..length).ok_or("the frame is longer than its segment")?;
         let (summed, checksum) =
             frame.split_last_chunk::<CHECKSUM_BYTES>().ok_or("the frame is too short")?;
@@ -203,9 +193,9 @@ impl<'a> Frame<'a> {
             return Err("the frame's checksum is wrong");
         }
         let mut body = Decoder::new(summed.get(HEADER_BYTES..).ok_or("the frame is too short")?);
-        let events = body.take(raw.event_bytes as usize).ok_or("the events do not fit the frame")?;
-        let guards = body.take(raw.guard_bytes as usize).ok_or("the guards do not fit the frame")?;
-        Ok(Self { header, event_count: raw.event_count, length, checksum, offset, seed, events, guards })
+        let events = body.take(event_bytes as usize).ok_or("the events do not fit the frame")?;
+        let guards = body.take(guard_bytes as usize).ok_or("the guards do not fit the frame")?;
+        Ok(Self { header, event_count, length, checksum, offset, seed, events, guards })
     }
 
     /// The records in order: offset in the segment, length, and the encoded event. `None` where one is malformed.
@@ -235,6 +225,47 @@ impl<'a> Frame<'a> {
     /// The offset after this frame.
     pub fn end(&self) -> u64 {
         self.offset + self.length as u64
+    }
+}
+
+/// What a frame's header says, its checksum verified: enough to go on to the next frame without reading this one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preamble {
+    pub(crate) header: Header,
+    /// The frame's length in bytes, within the limit.
+    pub(crate) length: usize,
+    pub(crate) event_count: u32,
+    event_bytes: u32,
+    guard_bytes: u32,
+    frame_seed: u32,
+}
+
+impl Preamble {
+    /// Reads the header at the start of `bytes`, which stand at `offset` of `segment`; an error says what is wrong.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        seed: StoreSeed,
+        (segment, offset): (u64, u64),
+    ) -> Result<Self, &'static str> {
+        let (header_bytes, _) =
+            bytes.split_first_chunk::<HEADER_BYTES>().ok_or("no room for a frame header")?;
+        let (fields, checksum) = header_bytes.split_last_chunk::<4>().ok_or("no header")?;
+        let (raw, header) = decode_header(fields).ok_or("no frame header")?;
+        let frame_seed = seed.frame(segment, offset, header.previous);
+        if crc32c::crc32c_append(frame_seed, fields) != u32::from_le_bytes(*checksum) {
+            return Err("the header's checksum is wrong");
+        }
+        let length = raw.length as usize;
+        if length > MAX_FRAME_BYTES || !length.is_multiple_of(ALIGNMENT) {
+            return Err("the frame's length is out of bounds");
+        }
+        let RawHeader { event_count, event_bytes, guard_bytes, .. } = raw;
+        Ok(Self { header, length, event_count, event_bytes, guard_bytes, frame_seed })
+    }
+
+    /// The position after the last event of the frame.
+    pub(crate) fn next_position(&self) -> Option<u64> {
+        self.header.first_position.checked_add(u64::from(self.event_count))
     }
 }
 

@@ -8,6 +8,7 @@
 //! frames, then zeros up to the capacity
 //! ```
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -137,6 +138,30 @@ impl Segment {
 
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
         self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+    }
+
+    /// Reads up to `count` bytes from `offset` on, as far as the file goes. It may be cut behind its last frame meanwhile.
+    pub(crate) fn read_some(
+        &self,
+        buffer: &mut Vec<u8>,
+        offset: u64,
+        count: u64,
+    ) -> Result<(), StorageError> {
+        let mut length = self.len()?;
+        loop {
+            let count = usize::try_from(count.min(length.saturating_sub(offset)));
+            buffer.resize(count.expect("no more than memory holds is asked for"), 0);
+            match self.file.read_exact_at(buffer, offset) {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    let now = self.len()?;
+                    if now >= length {
+                        return Err(StorageError::io("read", &self.name())(error));
+                    }
+                    length = now;
+                }
+                read => return read.map_err(StorageError::io("read", &self.name())),
+            }
+        }
     }
 
     /// Reads if the bytes are in memory; `false` if the device would have to be waited for.

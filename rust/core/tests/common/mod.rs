@@ -8,7 +8,9 @@ pub mod simulated;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use counterpoint::{AppendCondition, Event, Query, QueryItem, ReadOptions, SequencedEvent, Store};
+use counterpoint::{
+    AppendCondition, Event, Query, QueryItem, ReadOptions, SequencedEvent, Store, Verification,
+};
 
 /// How often a randomised test goes round: a hundred times as often in a soak.
 pub fn rounds(short: usize) -> usize {
@@ -53,4 +55,13 @@ pub fn read(store: &Store, query: Query, options: ReadOptions) -> Vec<SequencedE
 
 pub fn all(store: &Store) -> Vec<SequencedEvent> {
     read(store, Query::All, ReadOptions::default())
+}
+
+/// Verifies the store, in which nothing may be found.
+pub fn assert_whole(store: &Store) -> Verification {
+    let mut verify = store.verify().unwrap();
+    while verify.step().unwrap() {}
+    let verification = verify.result();
+    assert_eq!(verification.findings, []);
+    verification
 }

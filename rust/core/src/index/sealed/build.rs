@@ -23,9 +23,30 @@ pub(crate) fn build(
     let hasher = TagHasher::new(store);
     let mut types: Vec<_> = tail.types().collect();
     types.sort_unstable();
+    let tags = hashed_tags(tail, hasher);
+    assemble::write(&mut TailSource { tail, point, store, types, tags }, file)
+}
+
+/// The events of each tag, by hash; tags whose hashes collide are neighbours.
+pub(super) fn hashed_tags(tail: &Tail, hasher: TagHasher) -> Vec<(u64, &[u32])> {
     let mut tags: Vec<_> = tail.tags().map(|(tag, events)| (hasher.hash(tag), events)).collect();
     tags.sort_unstable_by_key(|(hash, _)| *hash);
-    assemble::write(&mut TailSource { tail, point, store, types, tags }, file)
+    tags
+}
+
+/// Each hash with its events.
+pub(super) fn each_hash<E>(
+    tags: &[(u64, &[u32])],
+    mut each: impl FnMut(u64, &[u32]) -> Result<(), E>,
+) -> Result<(), E> {
+    for group in tags.chunk_by(|one, other| one.0 == other.0) {
+        match group {
+            [(hash, events)] => each(*hash, events)?,
+            [(hash, _), ..] => each(*hash, &united(group))?,
+            [] => {}
+        }
+    }
+    Ok(())
 }
 
 struct TailSource<'a> {
@@ -33,7 +54,7 @@ struct TailSource<'a> {
     point: &'a [u8; POINT_BYTES],
     store: Uuid,
     types: Vec<(&'a str, &'a [u32])>,
-    /// By hash; tags whose hashes collide are neighbours.
+    /// As [`hashed_tags`] has them.
     tags: Vec<(u64, &'a [u32])>,
 }
 
@@ -49,20 +70,6 @@ fn head(events: &[u32]) -> Head {
     let count = u32::try_from(events.len()).expect("a list has each event at most once");
     let end = |event: Option<&u32>| event.copied().expect("a term that is known is on an event");
     Head { count, first: end(events.first()), last: end(events.last()) }
-}
-
-impl TailSource<'_> {
-    /// Each hash with its events.
-    fn each_hash(&self, mut each: impl FnMut(u64, &[u32]) -> io::Result<()>) -> io::Result<()> {
-        for group in self.tags.chunk_by(|one, other| one.0 == other.0) {
-            match group {
-                [(hash, events)] => each(*hash, events)?,
-                [(hash, _), ..] => each(*hash, &united(group))?,
-                [] => {}
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Source for TailSource<'_> {
@@ -105,7 +112,7 @@ impl Source for TailSource<'_> {
     }
 
     fn count_tags(&mut self, counts: &mut TermCounts) -> io::Result<()> {
-        self.each_hash(|_, events| {
+        each_hash(&self.tags, |_, events| {
             counts.add_tag(head(events).count);
             Ok(())
         })
@@ -121,7 +128,7 @@ impl Source for TailSource<'_> {
     }
 
     fn tags(&mut self, out: &mut TermWriter<'_>) -> io::Result<()> {
-        self.each_hash(|hash, events| {
+        each_hash(&self.tags, |hash, events| {
             out.tag(hash, head(events), |list| events.iter().try_for_each(|event| list.push(*event)))
         })
     }

@@ -10,6 +10,7 @@
 mod assemble;
 mod blocks;
 mod build;
+mod check;
 mod dictionary;
 mod filter;
 mod hash;
@@ -106,7 +107,6 @@ impl Sealed {
         self.types.iter().map(|entry| &*entry.name)
     }
 
-    #[cfg(test)]
     /// How many different tags there are; those whose hashes collide count once.
     pub(crate) fn tag_count(&self) -> u32 {
         self.entry_count()

@@ -21,6 +21,8 @@ pub(crate) struct Damaged {
     pub(crate) what: &'static str,
 }
 
+const BAD_CHECKSUMS: &str = "the checksums do not match their own";
+
 /// The pages of one file.
 #[derive(Debug)]
 pub(super) struct Pages {
@@ -39,7 +41,7 @@ impl Pages {
         let checksums = header.checksum_range().ok_or_else(|| damaged(0, "the file is too long"))?;
         let table = mapped.bytes().get(checksums.clone()).unwrap_or_default();
         if crc32c::crc32c(table) != header.checksums {
-            return Err(damaged(checksums.start as u64, "the checksums do not match their own"));
+            return Err(damaged(checksums.start as u64, BAD_CHECKSUMS));
         }
         let words = (checksums.start / PAGE_BYTES).div_ceil(64);
         let verified = std::iter::repeat_with(AtomicU64::default).take(words).collect();
@@ -105,6 +107,27 @@ impl Pages {
             word.fetch_or(1 << (page % 64), Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Looks at a page once more, whether it was verified before or not; what is damaged is not used any longer. The
+    /// checksums count as one page, the last.
+    pub(super) fn check(&self, page: u64) -> Result<(), Damaged> {
+        let bytes = self.mapped.bytes();
+        let page = usize::try_from(page).unwrap_or(usize::MAX);
+        if page == 0 || page * PAGE_BYTES == self.checksums.start {
+            // Both were read when the file was opened, and are not read again.
+            let header = Header::decode(bytes).map_err(|what| self.damaged(0, what))?;
+            let table = bytes.get(self.checksums.clone()).unwrap_or_default();
+            if crc32c::crc32c(table) != header.checksums {
+                return Err(self.damaged(self.checksums.start as u64, BAD_CHECKSUMS));
+            }
+            return Ok(());
+        }
+        self.verify(bytes, page).inspect_err(|_| {
+            if let Some(word) = self.verified.get(page / 64) {
+                word.fetch_and(!(1 << (page % 64)), Ordering::Relaxed);
+            }
+        })
     }
 
     /// Lets go of the whole pages before `to` that lie in this part of a section. They are verified again when they are

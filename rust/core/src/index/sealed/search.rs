@@ -123,7 +123,8 @@ impl Sealed {
         self.may_contain_hash(self.hasher.hash(tag))
     }
 
-    fn may_contain_hash(&self, hash: u64) -> Result<bool, Damaged> {
+    /// Whether any event can have a tag with this hash.
+    pub(super) fn may_contain_hash(&self, hash: u64) -> Result<bool, Damaged> {
         let section = self.header.sections.filter;
         let block = filter::block_of(hash, section.length / FILTER_BLOCK_BYTES);
         let block = self.pages.array(section, block * FILTER_BLOCK_BYTES)?;

@@ -158,7 +158,16 @@ impl Sealed {
 
     /// A clause for the type of this number that leads: every event of it.
     pub(super) fn events_of_type(&self, number: u32) -> Result<TypeClause<'_>, Damaged> {
-        let mut clause = self.clause(Wanted::One(number), &(0..=self.header.event_count - 1));
+        self.events_of_type_within(number, &(0..=self.header.event_count - 1))
+    }
+
+    /// The same for a range of events. One without a column may find others behind it.
+    pub(super) fn events_of_type_within(
+        &self,
+        number: u32,
+        range: &RangeInclusive<u32>,
+    ) -> Result<TypeClause<'_>, Damaged> {
+        let mut clause = self.clause(Wanted::One(number), range);
         clause.lead()?;
         Ok(clause)
     }
