@@ -204,7 +204,7 @@ def test_a_fork_while_threads_append_and_wait_neither_hangs_nor_harms(
         assert len(set(told)) == len(told)
         say(len(told))
     """
-    forks = tries(20, 1000)
+    forks = tries(100, 1000)
     [told] = child.run(program, tmp_path / "store", forks, prelude=PRELUDE)
     with open_on_disk() as store:
         of_children = [e.data.decode() for e in store.read(cp.Query().add_item(tags=["child"]))]

@@ -6,15 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::sync::Arc;
-
-use parking_lot::{RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLockReadGuard};
 
 use crate::bytes::{Decoder, length32, put_short_text};
 use crate::error::{Corruption, ReadError, StorageError};
 use crate::limits::{self, MAX_CURSORS, MAX_TEXT_BYTES};
 use crate::processes::SharedLock;
 use crate::storage::{self, Storage};
+use crate::threads::RwLock;
 
 /// Name of the file that holds the cursors.
 pub(crate) const CURSORS_FILE: &str = "cursors";

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::commit::Committer;
 use crate::error::StorageError;
 use crate::log::{Next, SegmentMaker};
 use crate::processes::{Marks, SharedLock};
 use crate::store::Durability;
+use crate::threads::{Condvar, Mutex};
 
 /// A log that nobody has written to for this long is sealed.
 const IDLE: Duration = Duration::from_secs(1);
@@ -77,7 +76,7 @@ impl Work {
     fn wait_for_unsealed(&self) {
         let mut unsealed = self.unsealed.lock();
         while !std::mem::take(&mut *unsealed) {
-            self.unsealed_changed.wait(&mut unsealed);
+            unsealed = self.unsealed_changed.wait(unsealed);
         }
     }
 
@@ -92,10 +91,14 @@ impl Work {
                 return Task::Prepare(next);
             }
             if !self.awake.load(Ordering::Acquire) {
-                self.changed.wait(&mut todo);
-            } else if self.changed.wait_for(&mut todo, pause).timed_out() {
+                todo = self.changed.wait(todo);
+                continue;
+            }
+            let (woken, timed_out) = self.changed.wait_for(todo, pause);
+            if timed_out {
                 return Task::LookAround;
             }
+            todo = woken;
         }
     }
 }

@@ -49,6 +49,7 @@ mod sealing;
 pub mod storage;
 mod store;
 mod subscribe;
+mod threads;
 mod verify;
 mod view;
 

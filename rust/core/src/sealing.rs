@@ -9,7 +9,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
 use uuid::Uuid;
 
 use crate::error::StorageError;
@@ -20,6 +19,7 @@ use crate::log::recovery::End;
 use crate::log::{LogWriter, Point, SegmentMaker, Segments};
 use crate::processes::SharedLock;
 use crate::storage::{MappedFile, Storage, StorageFile};
+use crate::threads::RwLock;
 
 /// A file is merged with all newer ones once those hold so many times its events. So of files that begin equal, four make
 /// one, four of those the next, and their number is logarithmic in the log, whatever their sizes.

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::commit::{Committer, Inbox, Syncer};
 use crate::condition::AppendCondition;
 use crate::cursors::Cursors;
@@ -21,6 +19,7 @@ use crate::query::Query;
 use crate::read::{Read, ReadOptions};
 use crate::storage::{Disk, Memory, Storage};
 use crate::subscribe::Subscription;
+use crate::threads::{Mutex, RwLock};
 use crate::verify::{self, Explanation, Verify};
 use crate::view::View;
 

@@ -3,8 +3,6 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::error::StorageError;
 use crate::index::sealed::Damaged;
 use crate::index::{Index, Part, Tail};
@@ -12,6 +10,7 @@ use crate::indexing;
 use crate::log::{LogWriter, Segments, StoreSeed};
 use crate::processes::Marks;
 use crate::sealing::Sealer;
+use crate::threads::{Mutex, RwLock};
 
 /// Reading so many events when the store is opened takes a few milliseconds.
 const LONG_TAIL: usize = 1 << 14;

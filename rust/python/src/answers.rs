@@ -8,10 +8,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use counterpoint::{AppendError, Inbox};
-use parking_lot::Mutex;
 use pyo3::exceptions::asyncio::InvalidStateError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -19,7 +18,7 @@ use pyo3::prelude::*;
 
 use crate::conditions::Given;
 use crate::errors;
-use crate::fork;
+use crate::{UNPOISONED, fork};
 
 type Answer = (u64, Result<u64, AppendError>);
 
@@ -82,7 +81,7 @@ impl Answers {
         let mut outcome = Ok(());
         for (id, answer) in self.arrived.take()? {
             // The lock is not held while Python code runs, which may append.
-            let waiter = self.waiting.lock().remove(id);
+            let waiter = self.waiting.lock().expect(UNPOISONED).remove(id);
             let resolved = waiter.map_or(Ok(()), |waiter| self.resolve_one(py, &waiter, answer));
             // The others are resolved all the same.
             outcome = outcome.and(resolved);
@@ -91,7 +90,7 @@ impl Answers {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Some(waiting) = self.waiting.try_lock() else { return Ok(()) };
+        let Ok(waiting) = self.waiting.try_lock() else { return Ok(()) };
         for waiter in waiting.slots.iter().flatten() {
             visit.call(&waiter.future)?;
             waiter.given.traverse(&visit)?;
@@ -109,9 +108,10 @@ impl Answers {
         given: Given,
         submit: impl FnOnce(&Arc<dyn Inbox>, u64) -> Result<(), AppendError>,
     ) -> PyResult<()> {
-        let id = self.waiting.lock().add(Waiter { future, given });
+        let id = self.waiting.lock().expect(UNPOISONED).add(Waiter { future, given });
         submit(&self.inbox, id).map_err(|error| {
-            let waiter = self.waiting.lock().remove(id).expect("it was added and has no answer");
+            let waiter =
+                self.waiting.lock().expect(UNPOISONED).remove(id).expect("it was added and has no answer");
             errors::append(py, error, &waiter.given)
         })
     }
@@ -140,7 +140,7 @@ impl Answers {
 
 impl Inbox for Arrived {
     fn deliver(&self, mut answers: Vec<Answer>) {
-        let mut arrived = self.answers.lock();
+        let mut arrived = self.answers.lock().expect(UNPOISONED);
         if !arrived.is_empty() {
             arrived.append(&mut answers);
             return;
@@ -159,7 +159,7 @@ impl Arrived {
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
             _ => {}
         }
-        Ok(mem::take(&mut *self.answers.lock()))
+        Ok(mem::take(&mut *self.answers.lock().expect(UNPOISONED)))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Hands out events one by one, fetching them from the engine in chunks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::vec;
 
 use counterpoint::{ReadError, SequencedEvent};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 
+use crate::UNPOISONED;
 use crate::errors;
 use crate::handle::Handle;
 
@@ -54,7 +54,7 @@ impl<S: Source> Feed<S> {
     pub fn next(&self, py: Python<'_>) -> PyResult<Option<SequencedEvent>> {
         loop {
             {
-                let mut ready = self.ready.lock();
+                let mut ready = self.ready.lock().expect(UNPOISONED);
                 let event = ready.events.next();
                 // An iterator that is at its end stays there; one that is not ends with its store.
                 if event.is_none() && ready.over {
@@ -75,9 +75,9 @@ impl<S: Source> Feed<S> {
 
     /// Fetches a chunk if none is ready; `false` if there are no events now.
     fn refill(&self) -> Result<bool, ReadError> {
-        let mut supply = self.supply.lock();
+        let mut supply = self.supply.lock().expect(UNPOISONED);
         // Somebody else may have fetched one while this thread waited.
-        if self.ready.lock().events.len() > 0 {
+        if self.ready.lock().expect(UNPOISONED).events.len() > 0 {
             return Ok(true);
         }
         if let Some(failure) = &supply.failure {
@@ -85,7 +85,8 @@ impl<S: Source> Feed<S> {
         }
         let chunk = supply.source.next_chunk().inspect_err(|error| supply.failure = Some(error.clone()))?;
         let refilled = !chunk.is_empty();
-        *self.ready.lock() = Ready { events: chunk.into_iter(), over: supply.source.is_over() };
+        *self.ready.lock().expect(UNPOISONED) =
+            Ready { events: chunk.into_iter(), over: supply.source.is_over() };
         Ok(refilled)
     }
 }

@@ -16,6 +16,9 @@ mod subscription;
 mod values;
 mod verify;
 
+/// Why a lock is to be had: nothing panics with one held, short of a bug.
+const UNPOISONED: &str = "nobody panicked with the lock held";
+
 /// The engine behind counterpoint. Private: import the public names from counterpoint.
 #[pyo3::pymodule(gil_used = false)]
 mod _engine {

@@ -14,8 +14,6 @@ mod ticket;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Condvar, Mutex};
-
 pub use self::appender::Inbox;
 pub(crate) use self::sync::Syncer;
 use self::ticket::{Call, PANICKED, Queue, Recipient, Reply, Request, Ticket};
@@ -28,6 +26,7 @@ use crate::limits::{self, InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use crate::log::{LogWriter, Reach};
 use crate::processes::SharedLock;
 use crate::read;
+use crate::threads::{Condvar, Mutex};
 use crate::view::View;
 
 /// Decides and writes appends, and sees to their being durable.
@@ -268,7 +267,7 @@ impl Committer {
         let mut queue = self.queue.lock();
         queue.closed = true;
         while queue.led {
-            self.unled.wait(&mut queue);
+            queue = self.unled.wait(queue);
         }
         let appender = std::mem::take(&mut queue.appender);
         drop(queue);

@@ -3,13 +3,12 @@
 use std::mem;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::Committer;
 use super::appender::{self, Appender, Inbox};
 use crate::condition::AppendCondition;
 use crate::error::{AppendError, StorageError};
 use crate::event::Event;
+use crate::threads::{Condvar, Mutex};
 
 /// A group stops growing past this many bytes of events, so that nobody waits for a very long write.
 const MAX_GROUP_BYTES: usize = 8 << 20;
@@ -126,7 +125,7 @@ impl Ticket {
         loop {
             match call.take() {
                 Some(call) => return call,
-                None => self.called.wait(&mut call),
+                None => call = self.called.wait(call),
             }
         }
     }

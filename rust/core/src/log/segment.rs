@@ -11,13 +11,13 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::frame::{Record, StoreSeed};
 use crate::bytes::Decoder;
 use crate::error::{Corruption, StorageError};
 use crate::storage::StorageFile;
+use crate::threads::Mutex;
 
 /// Bytes of a segment's header; the first frame follows.
 pub const HEADER_BYTES: usize = 64;

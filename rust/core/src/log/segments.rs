@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use parking_lot::RwLock;
 
 use super::segment::{self, Segment};
 use crate::error::StorageError;
 use crate::storage::Storage;
+use crate::threads::RwLock;
 
 /// How many segment files stay open. With segments of full size they hold 4 GiB of log.
 const MAX_OPEN: usize = 64;

@@ -1,12 +1,11 @@
 //! Locks that both the threads and the processes of a store agree on.
 
-use std::sync::Arc;
-
-use parking_lot::{Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use super::{Marks, Member};
 use crate::error::StorageError;
 use crate::storage::{LockFile, LockKind, Storage};
+use crate::threads::Mutex;
 
 /// One of the store's locks. Its mutex is for the threads of this handle, the file for all others.
 #[derive(Debug)]

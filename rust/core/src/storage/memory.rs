@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, RwLock};
-
 use super::{BELLS, LockFile, LockKind, MappedFile, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use crate::threads::{Condvar, Mutex, RwLock};
 
 /// A directory in memory, gone when the last handle is.
 #[derive(Debug, Default)]
@@ -172,16 +171,16 @@ impl SharedPage for MemoryPage {
         let mut rings = rings.lock();
         *rings = rings.wrapping_add(1);
         match count {
-            1 => usize::from(rung.notify_one()),
+            1 => rung.notify_one(),
             _ => rung.notify_all(),
-        };
+        }
     }
 
     fn wait(&self, bell: usize, seen: u32, timeout: Duration) {
         let (rings, rung) = self.bell(bell);
-        let mut rings = rings.lock();
+        let rings = rings.lock();
         if *rings == seen {
-            let _whatever_the_reason = rung.wait_for(&mut rings, timeout);
+            let _whatever_the_reason = rung.wait_for(rings, timeout);
         }
     }
 }
@@ -225,7 +224,7 @@ impl LockFile for MemoryLock {
     fn lock(&self) -> io::Result<()> {
         let mut holders = self.lock.held.lock();
         while !self.exchange(&mut holders, Some(LockKind::Exclusive)) {
-            self.lock.changed.wait(&mut holders);
+            holders = self.lock.changed.wait(holders);
         }
         Ok(())
     }
