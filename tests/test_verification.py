@@ -229,8 +229,8 @@ def test_ctrl_c_ends_a_verification(tmp_path: Path) -> None:
         with cp.open(sys.argv[1]) as store:
             for n in range(20):
                 store.append([event("x" * 50, f"n:{n}.{i}") for i in range(20_000)])
-            say("ready")
             try:
+                say("ready")
                 while True:
                     assert store.verify()
             except KeyboardInterrupt:
