@@ -9,11 +9,12 @@
 //! events  count x record: length u32 | checksum u32 | recorded at u64 | encoded event
 //! guards  the conditions of the append, if it had any and they are recorded
 //! zeros   up to the alignment
-//! checksum u32 of all before it
+//! checksum u32 of the header checksum and all after it
 //! ```
 //!
-//! All checksums are CRC32C. A frame's are seeded with the store's id, the segment, the offset and the previous
-//! frame's checksum, so bytes that are stale, misplaced or of an abandoned write never validate. A record's is seeded
+//! All checksums are CRC32C. A frame's header checksum is seeded with the store's id, the segment, the offset and the
+//! previous frame's checksum, and the frame's own goes on from it. (Were it a checksum of the whole frame, a CRC over
+//! its own header's CRC would come out the same for every header, and frames would link to anything.) So bytes that are stale, misplaced or of an abandoned write never validate. A record's is seeded
 //! with the store's id and its position, so that one event can be read and trusted without its frame.
 
 use uuid::Uuid;
@@ -153,7 +154,7 @@ pub(crate) fn encode<'a>(
         .and_then(|frame| frame.split_first_chunk_mut::<HEADER_BYTES>())
         .expect("room for the header was made above");
     header_place.copy_from_slice(&fields);
-    let checksum = crc32c::crc32c_append(crc32c::crc32c_append(frame_seed, &fields), body);
+    let checksum = crc32c::crc32c_append(header_checksum, body);
     out.extend_from_slice(&checksum.to_le_bytes());
     Encoded { length, checksum }
 }
@@ -183,16 +184,16 @@ impl<'a> Frame<'a> {
         seed: StoreSeed,
         (segment, offset): (u64, u64),
     ) -> Result<Self, &'static str> {
-        let Preamble { header, length, event_count, event_bytes, guard_bytes, frame_seed } =
+        let Preamble { header, length, event_count, event_bytes, guard_bytes, header_checksum } =
             Preamble::decode(bytes, seed, (segment, offset))?;
         let frame = bytes.get(..length).ok_or("the frame is longer than its segment")?;
-        let (summed, checksum) =
-            frame.split_last_chunk::<CHECKSUM_BYTES>().ok_or("the frame is too short")?;
+        let (_, body) = frame.split_first_chunk::<HEADER_BYTES>().ok_or("the frame is too short")?;
+        let (body, checksum) = body.split_last_chunk::<CHECKSUM_BYTES>().ok_or("the frame is too short")?;
         let checksum = u32::from_le_bytes(*checksum);
-        if crc32c::crc32c_append(frame_seed, summed) != checksum {
+        if crc32c::crc32c_append(header_checksum, body) != checksum {
             return Err("the frame's checksum is wrong");
         }
-        let mut body = Decoder::new(summed.get(HEADER_BYTES..).ok_or("the frame is too short")?);
+        let mut body = Decoder::new(body);
         let events = body.take(event_bytes as usize).ok_or("the events do not fit the frame")?;
         let guards = body.take(guard_bytes as usize).ok_or("the guards do not fit the frame")?;
         Ok(Self { header, event_count, length, checksum, offset, seed, events, guards })
@@ -237,7 +238,7 @@ pub(crate) struct Preamble {
     pub(crate) event_count: u32,
     event_bytes: u32,
     guard_bytes: u32,
-    frame_seed: u32,
+    header_checksum: u32,
 }
 
 impl Preamble {
@@ -251,8 +252,8 @@ impl Preamble {
             bytes.split_first_chunk::<HEADER_BYTES>().ok_or("no room for a frame header")?;
         let (fields, checksum) = header_bytes.split_last_chunk::<4>().ok_or("no header")?;
         let (raw, header) = decode_header(fields).ok_or("no frame header")?;
-        let frame_seed = seed.frame(segment, offset, header.previous);
-        if crc32c::crc32c_append(frame_seed, fields) != u32::from_le_bytes(*checksum) {
+        let header_checksum = u32::from_le_bytes(*checksum);
+        if crc32c::crc32c_append(seed.frame(segment, offset, header.previous), fields) != header_checksum {
             return Err("the header's checksum is wrong");
         }
         let length = raw.length as usize;
@@ -260,7 +261,7 @@ impl Preamble {
             return Err("the frame's length is out of bounds");
         }
         let RawHeader { event_count, event_bytes, guard_bytes, .. } = raw;
-        Ok(Self { header, length, event_count, event_bytes, guard_bytes, frame_seed })
+        Ok(Self { header, length, event_count, event_bytes, guard_bytes, header_checksum })
     }
 
     /// The position after the last event of the frame.
@@ -315,4 +316,46 @@ fn decode_header(fields: &[u8]) -> Option<(RawHeader, Header)> {
     let (event_bytes, guard_bytes) = (decoder.u32()?, decoder.u32()?);
     let header = Header { kind, first_position, recorded_at, durable, durable_end, previous };
     Some((RawHeader { length, event_count, event_bytes, guard_bytes }, header))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_the_same_body_have_checksums_that_tell_their_headers_apart() {
+        let header = Header {
+            kind: Kind::Seal,
+            first_position: 7,
+            recorded_at: 1,
+            durable: 6,
+            durable_end: 64,
+            previous: 5,
+        };
+        let others = [
+            (1, 64, header),
+            (1, 72, header),
+            (9, 64, header),
+            (1, 64, Header { previous: 6, ..header }),
+            (1, 64, Header { recorded_at: 2, ..header }),
+            (1, 64, Header { first_position: 8, ..header }),
+            (1, 64, Header { kind: Kind::End, ..header }),
+        ];
+        let mut checksums = Vec::new();
+        for store in [Uuid::nil(), Uuid::from_bytes([7; 16])] {
+            for (segment, offset, header) in others {
+                let (mut bytes, seed) = (Vec::new(), StoreSeed::new(store));
+                let place = (segment, offset);
+                let encoded = encode(&mut bytes, seed, place, &header, [].into_iter(), &[], |_, _| {});
+                assert_eq!(
+                    Frame::decode(&bytes, seed, place).map(|frame| frame.checksum),
+                    Ok(encoded.checksum)
+                );
+                checksums.push(encoded.checksum);
+            }
+        }
+        checksums.sort_unstable();
+        checksums.dedup();
+        assert_eq!(checksums.len(), 2 * others.len());
+    }
 }

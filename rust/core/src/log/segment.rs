@@ -22,7 +22,7 @@ use crate::threads::Mutex;
 /// Bytes of a segment's header; the first frame follows.
 pub const HEADER_BYTES: usize = 64;
 /// The version of the log format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The largest capacity: what a file claims beyond it is not believed, and offsets fit 32 bits.
 pub const MAX_CAPACITY: u64 = 1 << 30;
 /// How the names of segment files end.

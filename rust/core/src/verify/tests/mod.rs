@@ -113,7 +113,7 @@ impl Forged {
         let header = crc32c::crc32c_append(seed, &frame[..60]);
         frame[60..64].copy_from_slice(&header.to_le_bytes());
         let end = frame.len() - 4;
-        let whole = crc32c::crc32c_append(seed, &frame[..end]);
+        let whole = crc32c::crc32c_append(header, &frame[64..end]);
         frame[end..].copy_from_slice(&whole.to_le_bytes());
     }
 
