@@ -7,6 +7,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::RangeInclusive;
 
+use super::common::{Common, Met};
+
+/// After so many leaps that met nothing, two lists are met block by block.
+const LEAPS: u32 = 4;
+
 /// Which way a read goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -50,16 +55,27 @@ pub(crate) trait Seek {
             Direction::Backward => self.seek_backward(target),
         }
     }
+
+    /// Events around where the last search ended, ascending and without a gap in the list; none if they are not at hand.
+    fn near(&self, _direction: Direction) -> &[u32] {
+        &[]
+    }
 }
 
 /// The events that meet all clauses of one item.
 #[derive(Debug)]
-pub(crate) struct ItemCursor<C>(Vec<C>);
+pub(crate) struct ItemCursor<C> {
+    clauses: Vec<C>,
+    /// Leaps that met nothing since the last event that did.
+    leaps: u32,
+    /// What the first two clauses have in common for a while; made when leaping turns out to get nowhere.
+    common: Option<Box<Common>>,
+}
 
 impl<C: Seek> ItemCursor<C> {
     pub(crate) fn all(mut clauses: Vec<C>) -> Self {
         clauses.sort_by_key(C::len);
-        Self(clauses)
+        Self { clauses, leaps: 0, common: None }
     }
 
     fn seek(
@@ -68,14 +84,28 @@ impl<C: Seek> ItemCursor<C> {
         range: &RangeInclusive<u32>,
         direction: Direction,
     ) -> Result<Option<u32>, C::Error> {
-        let Some((lead, others)) = self.0.split_first_mut() else { return Ok(None) };
+        let Some((lead, others)) = self.clauses.split_first_mut() else { return Ok(None) };
+        let within = |found: &u32| range.contains(found);
         'candidates: loop {
-            let within = |found: &u32| range.contains(found);
-            let Some(candidate) = lead.seek(target, direction)?.filter(within) else { return Ok(None) };
-            for clause in &mut *others {
+            let met = self.common.as_ref().map_or(Met::Unknown, |common| common.seek(target, direction));
+            let (candidate, met_by) = match met {
+                Met::Both(event) => (Some(event), 1),
+                Met::Beyond(None) => (None, 0),
+                Met::Beyond(Some(beyond)) => (lead.seek(beyond, direction)?, 0),
+                Met::Unknown => (lead.seek(target, direction)?, 0),
+            };
+            let Some(candidate) = candidate.filter(within) else { return Ok(None) };
+            for (number, clause) in others.iter_mut().enumerate().skip(met_by) {
                 let Some(found) = clause.seek(candidate, direction)?.filter(within) else { return Ok(None) };
                 if found != candidate {
                     target = found;
+                    self.leaps += 1;
+                    if number == 0 && self.leaps > LEAPS {
+                        let common = self.common.get_or_insert_default();
+                        let is_dense = common.fill(lead.near(direction), clause.near(direction), target, direction);
+                        // Where the lists hardly meet, leaping is the faster way after all.
+                        self.leaps = if is_dense { LEAPS } else { 0 };
+                    }
                     continue 'candidates;
                 }
             }
@@ -109,7 +139,7 @@ impl<C: Seek> QueryCursor<C> {
         let heads = BinaryHeap::with_capacity(items.len());
         let mut cursor = Self { items, heads, returned: None, direction, range };
         for item in 0..cursor.items.len() {
-            if let Some(lead) = cursor.items.get_mut(item).and_then(|item| item.0.first_mut()) {
+            if let Some(lead) = cursor.items.get_mut(item).and_then(|item| item.clauses.first_mut()) {
                 lead.lead()?;
             }
             cursor.advance(item, start)?;

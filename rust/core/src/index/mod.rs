@@ -1,6 +1,7 @@
 //! The index: which positions hold a type or a tag. It knows nothing of the log: where an event is stored is an
 //! opaque [`Location`] to it, and where the log stands after the last event an opaque point.
 
+mod common;
 mod cursor;
 mod parts;
 mod postings;

@@ -1,5 +1,8 @@
 //! Postings: the ascending list of events that hold one term.
 
+use super::common::RUN_EVENTS;
+use super::cursor::Direction;
+
 /// So many postings are looked at one by one before a seek takes larger steps.
 const NEAR: usize = 4;
 
@@ -43,6 +46,16 @@ impl<'a> List<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.rest.len()
+    }
+
+    /// What comes next, ascending: as much as is met at once with another list.
+    pub(crate) fn near(&self, direction: Direction) -> &'a [u32] {
+        let length = self.rest.len();
+        let near = match direction {
+            Direction::Forward => self.rest.get(..length.min(RUN_EVENTS)),
+            Direction::Backward => self.rest.get(length.saturating_sub(RUN_EVENTS)..),
+        };
+        near.unwrap_or_default()
     }
 
     /// The first posting at or after `target`. Passes all before it.

@@ -235,4 +235,11 @@ impl Seek for Clause<'_> {
             Self::Any(lists) => lists.iter_mut().filter_map(|list| list.seek_backward(target)).max(),
         })
     }
+
+    fn near(&self, direction: Direction) -> &[u32] {
+        match self {
+            Self::One(list) => list.near(direction),
+            Self::Any(_) => &[],
+        }
+    }
 }

@@ -84,6 +84,17 @@ pub(super) fn unpack(bytes: &[u8], width: u32, numbers: &mut [u32]) {
     }
 }
 
+/// The same where at least eight bytes follow: each number is taken by itself, so that none waits for the one before.
+fn unpack_with_room(bytes: &[u8], width: u32, numbers: &mut [u32]) -> Option<()> {
+    let (mut bit, mask) = (0, (1u64 << width) - 1);
+    for number in numbers {
+        let held = u64::from_le_bytes(*bytes.get(bit / 8..)?.first_chunk()?);
+        *number = ((held >> (bit % 8)) & mask) as u32;
+        bit += width as usize;
+    }
+    Some(())
+}
+
 /// Appends a block of up to [`BLOCK_LENGTH`] numbers, in the shorter of its two forms.
 pub(super) fn encode(out: &mut Vec<u8>, numbers: &[u32]) {
     let widest = numbers.iter().copied().map(width).max().unwrap_or_default();
@@ -108,7 +119,12 @@ pub(super) fn decode(bytes: &[u8], numbers: &mut [u32]) -> Option<()> {
         }
         width @ 0..=32 => {
             let width = u32::from(width);
-            unpack(bytes.get(..packed_bytes(numbers.len(), width))?, width, numbers);
+            let length = packed_bytes(numbers.len(), width);
+            if bytes.len() >= length + size_of::<u64>() {
+                unpack_with_room(bytes, width, numbers)?;
+            } else {
+                unpack(bytes.get(..length)?, width, numbers);
+            }
         }
         _ => return None,
     }

@@ -13,7 +13,7 @@ use super::Sealed;
 use super::blocks::{self, BLOCK_BYTES, BLOCK_LENGTH, VARINT_BYTES, take_varint};
 use super::layout::SKIP_BYTES;
 use super::pages::Damaged;
-use crate::index::cursor::Seek;
+use crate::index::cursor::{Direction, Seek};
 
 /// What stands at the start of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl ListCursor<'_> {
     }
 
     /// Where to look first: at the block at hand, else at the end from which the search comes.
-    fn near(&self, from: u32) -> u32 {
+    fn nearest(&self, from: u32) -> u32 {
         self.block.as_ref().map_or(from, |block| block.number)
     }
 
@@ -227,7 +227,7 @@ impl Seek for ListCursor<'_> {
         let at_hand = self.block.as_ref();
         let number = match at_hand.filter(|block| block.before < target && target <= block.last()) {
             Some(block) => block.number,
-            None => self.holding(target, self.near(0))?,
+            None => self.holding(target, self.nearest(0))?,
         };
         if number >= self.block_count() {
             return Ok(Some(last));
@@ -250,11 +250,15 @@ impl Seek for ListCursor<'_> {
         let number = match at_hand.filter(|block| block.before <= target && target <= block.last()) {
             Some(block) => block.number,
             // Behind the last block it is that block's last event.
-            None => self.holding(target, self.near(end))?.min(end),
+            None => self.holding(target, self.nearest(end))?.min(end),
         };
         let block = self.load(number)?;
         let place = block.events().partition_point(|event| *event <= target);
         let found = place.checked_sub(1).and_then(|place| block.events().get(place));
         Ok(Some(found.copied().unwrap_or(block.before)))
+    }
+
+    fn near(&self, _direction: Direction) -> &[u32] {
+        self.block.as_ref().map_or(&[], |block| block.events())
     }
 }

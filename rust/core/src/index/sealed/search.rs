@@ -78,6 +78,10 @@ impl Seek for Clause<'_> {
             Self::Types(types) => types.seek_backward(target),
         }
     }
+
+    fn near(&self, direction: Direction) -> &[u32] {
+        if let Self::List(list) = self { list.near(direction) } else { &[] }
+    }
 }
 
 impl Sealed {
