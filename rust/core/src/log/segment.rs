@@ -109,6 +109,8 @@ pub fn first_position(name: &str) -> Option<u64> {
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) first_position: u64,
+    /// Kept, because every read and write may have to name it.
+    name: String,
     pub(crate) file: Arc<dyn StorageFile>,
     /// What the last sync said.
     synced: Mutex<Result<(), StorageError>>,
@@ -116,15 +118,15 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn new(first_position: u64, file: Arc<dyn StorageFile>) -> Self {
-        Self { first_position, file, synced: Mutex::new(Ok(())) }
+        Self { first_position, name: file_name(first_position), file, synced: Mutex::new(Ok(())) }
     }
 
-    pub(crate) fn name(&self) -> String {
-        file_name(self.first_position)
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn len(&self) -> Result<u64, StorageError> {
-        self.file.len().map_err(StorageError::io("measure", &self.name()))
+        self.file.len().map_err(StorageError::io("measure", self.name()))
     }
 
     /// Reads the header and its checksum.
@@ -137,7 +139,7 @@ impl Segment {
     }
 
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+        self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", self.name()))
     }
 
     /// Reads up to `count` bytes from `offset` on, as far as the file goes. It may be cut behind its last frame meanwhile.
@@ -155,18 +157,18 @@ impl Segment {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     let now = self.len()?;
                     if now >= length {
-                        return Err(StorageError::io("read", &self.name())(error));
+                        return Err(StorageError::io("read", self.name())(error));
                     }
                     length = now;
                 }
-                read => return read.map_err(StorageError::io("read", &self.name())),
+                read => return read.map_err(StorageError::io("read", self.name())),
             }
         }
     }
 
     /// Reads if the bytes are in memory; `false` if the device would have to be waited for.
     pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Result<bool, StorageError> {
-        self.file.read_cached_at(buffer, offset).map_err(StorageError::io("read", &self.name()))
+        self.file.read_cached_at(buffer, offset).map_err(StorageError::io("read", self.name()))
     }
 
     /// Has the device begin to read what is needed soon.
@@ -180,7 +182,7 @@ impl Segment {
     pub(crate) fn sync(&self) -> Result<(), StorageError> {
         let mut synced = self.synced.lock();
         if synced.is_ok() {
-            *synced = self.file.sync_data().map_err(StorageError::io("sync", &self.name()));
+            *synced = self.file.sync_data().map_err(StorageError::io("sync", self.name()));
         }
         synced.clone()
     }
@@ -199,7 +201,7 @@ impl Segment {
     }
 
     pub(crate) fn corrupt(&self, offset: u64, what: impl Into<String>) -> StorageError {
-        StorageError::Corrupt(Corruption { file: self.name(), offset, what: what.into() })
+        StorageError::Corrupt(Corruption { file: self.name.clone(), offset, what: what.into() })
     }
 }
 

@@ -150,7 +150,7 @@ impl LogWriter {
         let written = self.segment.file.write_all_at(&self.staged, offset);
         self.staged.clear();
         self.staged.shrink_to(MAX_KEPT_BYTES);
-        written.map_err(StorageError::io("write", &self.segment.name()))?;
+        written.map_err(StorageError::io("write", self.segment.name()))?;
         Ok(true)
     }
 
@@ -199,7 +199,7 @@ impl LogWriter {
             .and_then(|()| file.sync_all())
             .and_then(|()| file.write_all_at(&bytes, 0))
             .and_then(|()| file.sync_all());
-        grown.map_err(StorageError::io("make longer", &self.segment.name()))?;
+        grown.map_err(StorageError::io("make longer", self.segment.name()))?;
         self.end = End { recorded_at: self.end.recorded_at, ..End::of_empty(header, checksum) };
         Ok(())
     }

@@ -49,7 +49,7 @@ impl UnsyncedTail {
 
     pub(super) fn rewrite(&self) -> Result<(), StorageError> {
         let written = self.segment.file.write_all_at(&self.bytes, self.offset);
-        written.map_err(StorageError::io("rewrite", &self.segment.name()))?;
+        written.map_err(StorageError::io("rewrite", self.segment.name()))?;
         self.segment.sync()
     }
 }
@@ -78,14 +78,14 @@ pub(super) fn all(
         let visit = |frame: Frame<'_>, end: &End| indexing::add(index, &frame, end, segments).map(drop);
         let (begin, mut end) = if let Some((_, end)) = known.take() {
             read_content(&segment, end.offset, length, &mut bytes)?;
-            (end.offset, recovery::resume(&segment.name(), &bytes, length, end, visit)?)
+            (end.offset, recovery::resume(segment.name(), &bytes, length, end, visit)?)
         } else {
             if *first != start.position {
                 let what = format!("the segment that begins at {} is missing", start.position);
                 return Err(segment.corrupt(0, what));
             }
             read_content(&segment, 0, length, &mut bytes)?;
-            (0, recovery::scan(&segment.name(), &bytes, length, start, visit)?)
+            (0, recovery::scan(segment.name(), &bytes, length, start, visit)?)
         };
         recorded_at = end.recorded_at.max(recorded_at);
         end.recorded_at = recorded_at;

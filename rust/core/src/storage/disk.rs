@@ -20,9 +20,9 @@ use rustix::thread::futex;
 use super::locks::DiskLock;
 use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
-/// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio, and syncing a small
-/// frame out of a large folio takes longer than out of a page.
-const ZEROS: &[u8] = &[0; PAGE_BYTES];
+/// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
+/// the sync of a small frame a little faster, but selective reads slower by a quarter, since each has to be found.
+const ZEROS: &[u8] = &[0; 256 << 10];
 
 /// A store directory.
 #[derive(Debug)]

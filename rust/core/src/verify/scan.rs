@@ -196,23 +196,23 @@ impl LogScan {
                 if header.first_position != first {
                     let what =
                         format!("the header is that of a segment that begins at {}", header.first_position);
-                    findings.log(&name, 0, Some(first), what);
+                    findings.log(name, 0, Some(first), what);
                 } else if header.store != self.store {
-                    findings.log(&name, 0, Some(first), "the segment belongs to another store");
+                    findings.log(name, 0, Some(first), "the segment belongs to another store");
                 } else if self.previous.is_some_and(|previous| previous != header.previous) {
-                    findings.log(&name, 0, Some(first), "the segment does not continue the one before it");
+                    findings.log(name, 0, Some(first), "the segment does not continue the one before it");
                 }
                 (Some(header.capacity), Some(checksum))
             }
             Err(StorageError::Corrupt(corruption)) => {
-                findings.log(&name, corruption.offset, Some(first), corruption.what);
+                findings.log(name, corruption.offset, Some(first), corruption.what);
                 (None, None)
             }
             Err(error) => return Err(error),
         };
         let mut stop = length.min(MAX_CAPACITY);
         if length > MAX_CAPACITY {
-            findings.log(&name, MAX_CAPACITY, None, "the file is longer than any segment");
+            findings.log(name, MAX_CAPACITY, None, "the file is longer than any segment");
         }
         if let Some(until) = self.until.filter(|until| until.segment == first) {
             // What is missing of it is reported when it is met.
@@ -286,7 +286,7 @@ impl LogScan {
         let lost = events(expected, next, ["is", "are"]);
         let lost = lost.map_or_else(|| "no event is lost".to_owned(), |lost| format!("{lost} damaged"));
         let what = format!("{what}; {lost}, and the log goes on at offset {offset}");
-        findings.log(&segment.name(), end.offset, (next > expected).then_some(expected), what);
+        findings.log(segment.name(), end.offset, (next > expected).then_some(expected), what);
         (end.offset, end.previous, end.next_position) = (offset, preamble.header.previous, next);
         if next > expected {
             visit(Met::Gap(next), segment.first_position, findings)?;
@@ -375,7 +375,7 @@ impl LogScan {
         };
         let lost_too = lost.as_ref().map_or_else(String::new, |lost| format!("; {lost} lost"));
         let position = lost.is_some().then_some(end.next_position);
-        findings.log(&name, end.offset, position, format!("{what}{lost_too}"));
+        findings.log(name, end.offset, position, format!("{what}{lost_too}"));
         self.go_on_at(next, findings, visit)
     }
 
@@ -397,7 +397,7 @@ impl LogScan {
         let mut firsts = names.iter().filter_map(|name| segment::first_position(name));
         if !firsts.any(|first| first > segment.first_position) {
             let what = format!("the file has {length} bytes, but it was made with {capacity}");
-            findings.log(&segment.name(), length.min(capacity), None, what);
+            findings.log(segment.name(), length.min(capacity), None, what);
         }
         Ok(())
     }

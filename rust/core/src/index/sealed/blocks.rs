@@ -190,7 +190,7 @@ mod tests {
     fn what_follows_a_block_changes_nothing_in_it() {
         for width in 0..=32 {
             let numbers: Vec<u32> =
-                (0..BLOCK_LENGTH as u64).map(|n| ((1u64 << width) - 1 >> (n % 3)) as u32).collect();
+                (0..BLOCK_LENGTH as u64).map(|n| (((1u64 << width) - 1) >> (n % 3)) as u32).collect();
             let mut bytes = Vec::new();
             encode(&mut bytes, &numbers);
             for room in [0, 1, ROOM - 1, ROOM, BLOCK_BYTES as usize] {

@@ -10,7 +10,7 @@ use super::*;
 fn log(random: &mut StdRng, count: usize) -> Vec<Event> {
     let mut every = [2, 2, 2];
     let event = |number: usize| {
-        if number % 700 == 0 {
+        if number.is_multiple_of(700) {
             every = [(); 3].map(|()| [1, 2, 3, 40, 100_000][random.random_range(0..5)]);
         }
         let meet = random.random_ratio(1, 150);
@@ -20,7 +20,7 @@ fn log(random: &mut StdRng, count: usize) -> Vec<Event> {
                 tags.push(tag);
             }
         }
-        event(if number % 5 == 0 { "five" } else { "other" }, &tags)
+        event(if number.is_multiple_of(5) { "five" } else { "other" }, &tags)
     };
     (0..count).map(event).collect()
 }
@@ -81,7 +81,7 @@ fn lists_that_alternate_are_met_around_every_block_border() {
     for shift in 0..4 {
         let tags = |n: usize| match n {
             _ if n % 254 == 250 + shift => &["a", "b"][..],
-            _ if n % 2 == 0 => &["a"][..],
+            _ if n.is_multiple_of(2) => &["a"][..],
             _ => &["b"][..],
         };
         let events: Vec<Event> = (0..3000).map(|n| event("type", tags(n))).collect();
