@@ -4,7 +4,7 @@ Private: import the public names from :mod:`counterpoint`. `stubtest` compares t
 """
 
 from asyncio import Future
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any, Final, Literal, final
 from uuid import UUID

@@ -151,13 +151,13 @@ class EventRegistry:
 
     def decode(self, event: SequencedEvent) -> Envelope[Any]:
         """Return a stored event as an instance of its class. Raises UnknownEventType or EventDecodeError."""
-        position, name, data, tags, recorded_at, metadata, id = event._parts()
+        position, name, data, tags, recorded_at, metadata, event_id = event._parts()
         decode = self._decoders.get(name) or self._make_decoder(name, position)
         try:
             decoded = decode(data)
         except Exception as error:
             raise EventDecodeError(name, position, f"{type(error).__name__}: {error}") from error
-        return Envelope(decoded, position, name, tags, recorded_at, metadata, id)
+        return Envelope(decoded, position, name, tags, recorded_at, metadata, event_id)
 
     def _add(self, new: _Registration) -> None:
         with self._lock:
