@@ -14,9 +14,9 @@ pub enum Query {
     Items(Items),
 }
 
-/// At least one query item. Made by [`Query::items`], so that no query is empty.
+/// At least one query item. Made by [`Query::items`], so that no query is empty. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Items(Vec<QueryItem>);
+pub struct Items(Arc<[QueryItem]>);
 
 /// One alternative of a query: `types` ORed, `tags` ANDed; an empty side does not restrict. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ impl Query {
             return Err(InvalidInput::EmptyQuery);
         }
         limits::at_most("items of a query", items.len(), MAX_QUERY_ITEMS)?;
-        Ok(Self::Items(Items(items)))
+        Ok(Self::Items(Items(items.into())))
     }
 
     /// Whether the query matches the event: the oracle that every index answer must agree with.

@@ -66,7 +66,8 @@ impl Common {
     /// whether that was worth the effort.
     pub(crate) fn fill(&mut self, one: &[u32], other: &[u32], target: u32, direction: Direction) -> bool {
         (self.first, self.last, self.count) = (1, 0, 0);
-        let (Some(starts), Some(ends)) = (one.first().zip(other.first()), one.last().zip(other.last())) else {
+        let (Some(starts), Some(ends)) = (one.first().zip(other.first()), one.last().zip(other.last()))
+        else {
             return false;
         };
         let (start, end) = (*starts.0.max(starts.1), *ends.0.min(ends.1));

@@ -102,7 +102,8 @@ impl<C: Seek> ItemCursor<C> {
                     self.leaps += 1;
                     if number == 0 && self.leaps > LEAPS {
                         let common = self.common.get_or_insert_default();
-                        let is_dense = common.fill(lead.near(direction), clause.near(direction), target, direction);
+                        let is_dense =
+                            common.fill(lead.near(direction), clause.near(direction), target, direction);
                         // Where the lists hardly meet, leaping is the faster way after all.
                         self.leaps = if is_dense { LEAPS } else { 0 };
                     }

@@ -14,6 +14,10 @@ pub(super) const VARINT_BYTES: usize = 5;
 pub(super) const BLOCK_BYTES: u64 = (1 + BLOCK_LENGTH * VARINT_BYTES) as u64;
 
 const VARINTS: u8 = 0x80;
+/// So many numbers begin and end with a whole byte, whatever their width.
+const GROUP: usize = 8;
+/// The bytes of a group of the greatest width, and those that are read along with its last number.
+const ROOM: usize = 40;
 
 /// How many bits the number takes.
 pub(super) fn width(number: u32) -> u32 {
@@ -84,15 +88,31 @@ pub(super) fn unpack(bytes: &[u8], width: u32, numbers: &mut [u32]) {
     }
 }
 
-/// The same where at least eight bytes follow: each number is taken by itself, so that none waits for the one before.
-fn unpack_with_room(bytes: &[u8], width: u32, numbers: &mut [u32]) -> Option<()> {
-    let (mut bit, mask) = (0, (1u64 << width) - 1);
-    for number in numbers {
-        let held = u64::from_le_bytes(*bytes.get(bit / 8..)?.first_chunk()?);
-        *number = ((held >> (bit % 8)) & mask) as u32;
-        bit += width as usize;
+/// The same for whole groups with [`ROOM`] bytes after them: where each number of a group lies is known when this is
+/// compiled, and none waits for the one before.
+fn unpack_groups<const WIDTH: usize>(bytes: &[u8], groups: &mut [[u32; GROUP]]) -> Option<()> {
+    for (number, group) in groups.iter_mut().enumerate() {
+        let bytes: &[u8; ROOM] = bytes.get(number * WIDTH..)?.first_chunk()?;
+        for (place, number) in group.iter_mut().enumerate() {
+            let bit = place * WIDTH;
+            let held = u64::from_le_bytes(*bytes.get(bit / 8..)?.first_chunk()?);
+            *number = (held >> (bit % 8)) as u32 & (u64::MAX >> (64 - WIDTH)) as u32;
+        }
     }
     Some(())
+}
+
+/// [`unpack_groups`] for the widths of lists that are worth it.
+fn unpack_fast(bytes: &[u8], width: u32, groups: &mut [[u32; GROUP]]) -> Option<()> {
+    macro_rules! widths {
+        ($($width:literal)*) => {
+            match width {
+                $($width => unpack_groups::<$width>(bytes, groups),)*
+                _ => None,
+            }
+        };
+    }
+    widths!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
 }
 
 /// Appends a block of up to [`BLOCK_LENGTH`] numbers, in the shorter of its two forms.
@@ -119,11 +139,9 @@ pub(super) fn decode(bytes: &[u8], numbers: &mut [u32]) -> Option<()> {
         }
         width @ 0..=32 => {
             let width = u32::from(width);
-            let length = packed_bytes(numbers.len(), width);
-            if bytes.len() >= length + size_of::<u64>() {
-                unpack_with_room(bytes, width, numbers)?;
-            } else {
-                unpack(bytes.get(..length)?, width, numbers);
+            let (groups, rest) = numbers.as_chunks_mut::<GROUP>();
+            if !rest.is_empty() || unpack_fast(bytes, width, groups).is_none() {
+                unpack(bytes.get(..packed_bytes(numbers.len(), width))?, width, numbers);
             }
         }
         _ => return None,
@@ -165,6 +183,23 @@ mod tests {
             let mut unpacked = vec![7; BLOCK_LENGTH];
             unpack(&bytes, width, &mut unpacked);
             assert_eq!(unpacked, numbers, "width {width}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_block_changes_nothing_in_it() {
+        for width in 0..=32 {
+            let numbers: Vec<u32> =
+                (0..BLOCK_LENGTH as u64).map(|n| (((1u64 << width) - 1) >> (n % 3)) as u32).collect();
+            let mut bytes = Vec::new();
+            encode(&mut bytes, &numbers);
+            for room in [0, 1, ROOM - 1, ROOM, BLOCK_BYTES as usize] {
+                let mut followed = bytes.clone();
+                followed.resize(bytes.len() + room, 0xFF);
+                let mut decoded = vec![7; BLOCK_LENGTH];
+                assert_eq!(decode(&followed, &mut decoded), Some(()));
+                assert_eq!(decoded, numbers, "width {width}, {room} bytes after it");
+            }
         }
     }
 

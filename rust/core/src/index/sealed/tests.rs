@@ -1,6 +1,7 @@
 //! What a file answers, compared with a plain scan of the events.
 
 mod damage;
+mod dense;
 mod differential;
 mod format;
 mod seeking;
