@@ -147,6 +147,11 @@ class SequencedEvent:
     def recorded_at(self) -> int:
         """Microseconds since the Unix epoch, UTC; the same for all events of one append."""
 
+    def _parts(
+        self,
+    ) -> tuple[int, str, bytes, tuple[str, ...], int, bytes | None, UUID | None]:
+        """Return position, type, data, tags, recorded_at, metadata and id, looking into the event once."""
+
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...

@@ -109,6 +109,9 @@ class EmbeddedStore:
     ) -> Read:
         """Take a snapshot and return what `query` matches in it. See ``Store.read``."""
         items = _items(query)
+        if query.window is WHOLE and isinstance(reverse, bool):
+            # Nothing to tighten; the engine refuses what is out of bounds in the same words.
+            return self._engine.read(items, after=after, until=until, reverse=reverse, limit=limit)
         window = query.window.tighten(after, until, reverse, limit)
         return self._engine.read(
             items, after=window.after, until=window.until, reverse=window.reverse, limit=window.limit

@@ -151,15 +151,13 @@ class EventRegistry:
 
     def decode(self, event: SequencedEvent) -> Envelope[Any]:
         """Return a stored event as an instance of its class. Raises UnknownEventType or EventDecodeError."""
-        name = event.type
-        decode = self._decoders.get(name) or self._make_decoder(name, event.position)
+        position, name, data, tags, recorded_at, metadata, own_id = event._parts()
+        decode = self._decoders.get(name) or self._make_decoder(name, position)
         try:
-            decoded = decode(event.data)
+            decoded = decode(data)
         except Exception as error:
-            raise EventDecodeError(name, event.position, f"{type(error).__name__}: {error}") from error
-        return Envelope(
-            decoded, event.position, name, event.tags, event.recorded_at, event.metadata, event.id
-        )
+            raise EventDecodeError(name, position, f"{type(error).__name__}: {error}") from error
+        return Envelope(decoded, position, name, tags, recorded_at, metadata, own_id)
 
     def _add(self, new: _Registration) -> None:
         with self._lock:

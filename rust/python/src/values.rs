@@ -163,6 +163,14 @@ impl SequencedEvent {
         self.0.recorded_at
     }
 
+    /// Return position, type, data, tags, recorded_at, metadata and id, looking into the event once.
+    fn _parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let counterpoint::SequencedEvent { position, recorded_at, event } = &self.0;
+        let EventView { event_type, tags, data, metadata, id } = event.view();
+        let tags = PyTuple::new(py, tags.iter())?;
+        (*position, event_type, data, tags, *recorded_at, metadata, id).into_pyobject(py)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let counterpoint::SequencedEvent { position, recorded_at, event } = &self.0;
         let parts = shown(py, &event.view())?;
