@@ -102,12 +102,12 @@ impl Queue {
     /// Has the waiting requests led, by the appender; nobody leads if there are none. Should there be no thread to be
     /// had, the first caller who waits for an answer leads.
     pub(super) fn hand_on(&mut self, committer: &Arc<Committer>) {
-        let waiting = self.requests.iter().map(|request| &request.reply.0);
+        let mut waiting = self.requests.iter().map(|request| &request.reply.0);
         if waiting.len() == 0 {
             self.led = false;
         } else if self.appender.start(committer).is_ok() {
             self.appender.ticket.call(Call::Lead);
-        } else if let Some(caller) = waiting.filter_map(Recipient::ticket).next() {
+        } else if let Some(caller) = waiting.find_map(Recipient::ticket) {
             caller.call(Call::Lead);
         }
     }
