@@ -254,3 +254,15 @@ def test_a_process_that_exits_with_the_store_open_disturbs_no_other(
             assert child.run(program, tmp_path / "store", ["exit", "_exit"][turn % 2]) == ["True"]
             assert store.wait(head := store.head(), timeout=child.PATIENCE) > head, "the other one stalls"
     assert len(list(store.read(cp.Query.all()))) == store.head()
+
+
+def test_a_process_has_room_for_descriptors_once_a_store_is_open(tmp_path: Path) -> None:
+    """Its table grew when a segment was opened with the append lock held, which took 20 ms if it had
+    threads."""
+    program = """
+        from pathlib import Path
+        with cp.open(sys.argv[1]):
+            say(*[line for line in Path("/proc/self/status").read_text().splitlines() if "FDSize" in line])
+    """
+    [said] = child.run(program, tmp_path / "store")
+    assert int(said.split()[-1]) >= 512

@@ -80,21 +80,27 @@ impl Syncer {
 
     fn sync_until(&self, position: u64, is_enough: impl Fn(&Reach) -> bool) -> Result<(), StorageError> {
         let marks = &self.marks;
+        let mut called = false;
         loop {
             // In this order: what happens after a look shows in the bell.
             let (round, reaches) = marks.sync_round();
             let rings = (marks.rings(Bell::Sync(round)), marks.rings(Bell::Sync(round + 1)));
             if is_enough(&marks.durable()) {
+                if called && marks.written() > marks.durable() {
+                    // Called to do the next sync, this one needs none: a sync that began while it looked has done.
+                    marks.call_one(Bell::Sync(round));
+                }
                 return Ok(());
             }
             self.check()?;
             if self.try_to_sync(&is_enough).inspect_err(|error| self.fail(error))? {
                 continue;
             }
-            if reaches >= position {
-                marks.wait(Bell::Sync(round), rings.0, PATIENCE);
-            } else {
+            called = reaches < position;
+            if called {
                 marks.wait(Bell::Sync(round + 1), rings.1, PATIENCE);
+            } else {
+                marks.wait(Bell::Sync(round), rings.0, PATIENCE);
             }
         }
     }
@@ -121,8 +127,11 @@ impl Syncer {
                 marks.ring(Bell::Head);
             }
         }
+        // Who looked just before this sync began waits for the next one, and may be durable now.
         if marks.written() > marks.durable() {
             marks.call_one(Bell::Sync(round + 1));
+        } else {
+            marks.ring(Bell::Sync(round + 1));
         }
         Ok(true)
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::fs::{Advice, Timespec, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2};
 use rustix::thread::futex;
 
 use super::locks::DiskLock;
@@ -23,6 +23,10 @@ use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage,
 /// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
 /// the sync of a small frame a little faster, but selective reads slower by a quarter, since each has to be found.
 const ZEROS: &[u8] = &[0; 256 << 10];
+
+/// How many descriptors a process gets room for. Its table grows when it is full, and where there are threads the system
+/// then waits some 20 ms for all of them: not when a segment is opened with the append lock held.
+const DESCRIPTORS: i32 = 512;
 
 /// A store directory.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ impl Disk {
             File::open(parent)?.sync_all()?;
         }
         let directory = File::open(&path)?;
+        // A process that may not have so many goes without.
+        drop(fcntl_dupfd_cloexec(&directory, DESCRIPTORS - 1));
         Ok(Self { path, directory })
     }
 
