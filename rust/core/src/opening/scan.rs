@@ -14,6 +14,8 @@ use crate::sealing::Sealer;
 
 /// How much is looked at in one go where only zeros are expected.
 const LOOK_BYTES: usize = 1 << 20;
+/// How much of it is known to be zeros, or not, at once.
+const BLOCK_BYTES: usize = 4096;
 
 /// The log as it was found, and what has to be written before it can be used.
 pub(super) struct Found {
@@ -133,6 +135,16 @@ fn check_length(segment: &Segment) -> Result<u64, StorageError> {
     Ok(length)
 }
 
+/// Where the last byte is that is not zero. Nearly all of what is looked at is zeros: a block at a time, without a branch for
+/// each byte.
+fn last_non_zero(bytes: &[u8]) -> Option<usize> {
+    let mut blocks = bytes.chunks(BLOCK_BYTES);
+    let number = blocks.rposition(|block| block.iter().fold(0, |all, byte| all | byte) != 0)?;
+    let start = number * BLOCK_BYTES;
+    let block = bytes.get(start..(start + BLOCK_BYTES).min(bytes.len()))?;
+    block.iter().rposition(|byte| *byte != 0).map(|place| start + place)
+}
+
 /// Reads the segment from the offset `start` on, without the zeros at its end.
 fn read_content(segment: &Segment, start: u64, length: u64, bytes: &mut Vec<u8>) -> Result<(), StorageError> {
     let mut stop = length;
@@ -140,7 +152,7 @@ fn read_content(segment: &Segment, start: u64, length: u64, bytes: &mut Vec<u8>)
         let count = usize::try_from(stop - start).map_or(LOOK_BYTES, |left| left.min(LOOK_BYTES));
         bytes.resize(count, 0);
         segment.read(bytes, stop - count as u64)?;
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+        if let Some(last) = last_non_zero(bytes) {
             stop -= (count - last - 1) as u64;
             break;
         }
@@ -149,4 +161,22 @@ fn read_content(segment: &Segment, start: u64, length: u64, bytes: &mut Vec<u8>)
     let stop = stop.next_multiple_of(ALIGNMENT as u64).clamp(start.min(length), length);
     bytes.resize(usize::try_from(stop.saturating_sub(start)).expect("checked against MAX_CAPACITY"), 0);
     segment.read(bytes, start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_that_is_not_zero_is_found_wherever_it_is() {
+        for length in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 100] {
+            let mut bytes = vec![0; length];
+            assert_eq!(last_non_zero(&bytes), None);
+            for place in 0..length {
+                bytes[place] = 1;
+                assert_eq!(last_non_zero(&bytes), Some(place), "of {length}");
+                bytes[place] = u8::from(place % 3 == 0);
+            }
+        }
+    }
 }
