@@ -12,7 +12,7 @@ from typing import Literal, Self
 from counterpoint._engine import Engine, QueryItem, RawEvent, Read
 from counterpoint.answers import answers_in
 from counterpoint.errors import StoreClosed
-from counterpoint.query import WHOLE, AppendCondition, Query, query_of
+from counterpoint.query import WHOLE, AppendCondition, Query
 from counterpoint.subscription import Subscription
 from counterpoint.verification import Explanation, Finding, Verification
 from counterpoint.wakeups import Wakeups
@@ -164,7 +164,7 @@ class EmbeddedStore:
         CorruptionError if that part of the log is damaged.
         """
         first, last, recorded_at, given = self._engine.why(position)
-        conditions = tuple(AppendCondition(query_of(items), after) for items, after in given)
+        conditions = tuple(AppendCondition(Query.of(items), after) for items, after in given)
         return Explanation(position, first, last, recorded_at, conditions, self)
 
     def close(self) -> None:

@@ -197,11 +197,6 @@ def _query(items: tuple[QueryItem, ...] | None, window: Window) -> Query:
 _ALL = _query(None, WHOLE)
 
 
-def query_of(items: tuple[QueryItem, ...] | None) -> Query:
-    """Return the query of these items, None for every event."""
-    return _query(items, WHOLE)
-
-
 class AppendCondition(msgspec.Struct, frozen=True):
     """An append succeeds only if no event past `after` matches `query`.
 
