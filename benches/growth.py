@@ -21,9 +21,9 @@ from benches import machine
 from benches.appending import FINER, conditional, filling, record_bytes
 from benches.growth_table import markdown
 from benches.life import killed_and_opened, opening, weighed_in_child
-from benches.limits import SyncLoop
+from benches.limits import RecordReads, SyncLoop
 from benches.peers import OURS, OpenStore, Peer, load, stored_bytes
-from benches.reading import measure_reads
+from benches.reading import count_others_twice, measure_reads
 from benches.results import LIMIT, Latencies, Measured, medians, paired
 from benches.run import Run, Settings
 from benches.table import DIRECTORY, described, say_left_out, stores_in
@@ -104,8 +104,18 @@ def _point(
         run.opened("growth", STORE) as opened,
     ):
         _append(run, opened, limit)
-        reads = {name: _read(store, growing[name].history, settings) for name, store in opened.items()}
-        run.interleave("one tag", reads)
+        with (
+            peers[OURS].open_uncached(run.path(OURS, STORE)) as uncached,
+            RecordReads(_log(run), record, PER_ORDER, PER_ORDER * READ_ORDERS) as bare,
+        ):
+            reads = {
+                name: _read("one_tag.again", store, growing[name].history, settings)
+                for name, store in opened.items()
+            }
+            reads[f"{OURS}:first"] = _read("one_tag", uncached, growing[OURS].history, settings)
+            reads[LIMIT] = measure_reads("one_tag", bare.read, settings.seconds / 2)
+            run.interleave("one tag", reads)
+            count_others_twice(run, "one_tag")
     lives: dict[str, Callable[[], Measured]] = {}
     for name, peer in peers.items():
         lives[name] = opening("open.clean", peer, run.path(name, STORE))
@@ -155,7 +165,11 @@ def _append(run: Run, stores: dict[str, OpenStore], limit: SyncLoop) -> None:
         run.interleave("appending", {name: partial(rate, call) for name, call in calls.items()})
 
 
-def _read(store: OpenStore, history: History, settings: Settings) -> Callable[[], Measured]:
+def _log(run: Run) -> list[Path]:
+    return sorted(run.path(OURS, STORE).glob("*.log"))
+
+
+def _read(key: str, store: OpenStore, history: History, settings: Settings) -> Callable[[], Measured]:
     # In no order: a step that shares no divisor with the number of orders.
     step = next(step for step in (7919, 7907, 7901) if history.orders % step)
     tags = cycle(
@@ -167,7 +181,7 @@ def _read(store: OpenStore, history: History, settings: Settings) -> Callable[[]
         if found != PER_ORDER:
             raise AssertionError(f"{found} events were found and not {PER_ORDER}")
 
-    return measure_reads("one_tag", read, settings.seconds / 2)
+    return measure_reads(key, read, settings.seconds / 2)
 
 
 def _parser() -> argparse.ArgumentParser:

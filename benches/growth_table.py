@@ -10,6 +10,7 @@ COLUMNS = (
     ("bulk, events/s", "bulk"),
     ("conditional append, per s", "append"),
     ("one tag, 10 events, µs", "one_tag"),
+    ("the same, read before, µs", "one_tag.again"),
     ("open after a clean close, ms", "open.clean"),
     ("open after kill -9, ms", "open.killed"),
     ("idle, resident MiB", "memory.opened"),
@@ -22,6 +23,7 @@ COLUMNS = (
 NOTE = (
     "Memory is that of a fresh process that does nothing else, all of it; 'anonymous' is what no file backs. "
     "The limit is a bare loop of pwrite and fdatasync of the same bytes, measured in turn with the appends. "
+    "Ten bare reads are positioned reads of as many bytes at known places all over our log, also in turn. "
     "Bytes per event include those of the single conditional appends of the smaller sizes."
 )
 
@@ -36,6 +38,7 @@ def markdown(growth: Mapping[str, Any]) -> str:
             "of the limit",
             *(c for c, _ in COLUMNS[2:]),
         )
+        header = (*header[:4], "ten bare reads, µs", *header[4:])
         lines += [f"{title}:", "", line(header), line(["---:"] * len(header))]
         lines += [_line(point, name) for point in growth["points"] if name in point["median"]["append"]]
         lines.append("")
@@ -49,4 +52,5 @@ def _line(point: Mapping[str, Any], name: str) -> str:
     cells = [figure(point["median"].get(key, {}).get(name)) for _, key in COLUMNS]
     ratio = point["of limit"].get(name)
     cells.insert(2, "-" if ratio is None else f"{ratio:.2f} x")
+    cells.insert(3, figure(point["median"]["one_tag"].get(LIMIT)))
     return line([f"{point['events']:,}", *cells])

@@ -1,7 +1,11 @@
 """Raw limits: what the disk and the memory of the machine give to anybody, measured beside the stores."""
 
 import os
+import random
 import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, cycle, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +54,39 @@ class SyncLoop:
     ) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+class RecordReads:
+    """A bare loop of positioned reads of records at known places, all over some files."""
+
+    def __init__(self, files: Sequence[Path], record_bytes: int, reads: int, places: int) -> None:
+        """Choose so many places; each call makes `reads` reads, and they are all visited in turn."""
+        self._files = [os.open(file, os.O_RDONLY) for file in files]
+        ends = list(accumulate(max(os.fstat(file).st_size - record_bytes, 1) for file in self._files))
+        chosen = []
+        for _ in range(places):
+            at = random.randrange(ends[-1])
+            number = bisect_right(ends, at)
+            chosen.append((self._files[number], at - (ends[number - 1] if number else 0)))
+        self._places = cycle(chosen)
+        self._reads = reads
+        self._buffers = (bytearray(record_bytes),)
+
+    def read(self) -> None:
+        """Read some records."""
+        for file, offset in islice(self._places, self._reads):
+            os.preadv(file, self._buffers, offset)
+
+    def __enter__(self) -> Self:
+        """Return itself, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the files."""
+        for file in self._files:
+            os.close(file)
 
 
 def copied_bytes_per_second(size: int = 64 << 20) -> float:

@@ -6,6 +6,7 @@ Reads `results.json` and `growth.json`, writes `growth.png`, `throughput.png` an
 import argparse
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,17 @@ COLOURS = {
     LIMIT: "#777777",
 }
 LIMIT_TITLE = "bare loop of pwrite and fdatasync"
+LIMIT_TITLES = defaultdict(str, {"per s": LIMIT_TITLE, "µs": "ten bare reads"})
+"""By unit."""
 LOGARITHMIC = ("ms", "MiB")
 """What may grow with the log is drawn to a scale that shows it at every size."""
 PANELS: tuple[tuple[str, str, Sequence[tuple[str, str, str]]], ...] = (
     ("conditional append", "per s", (("append", "-", ""),)),
-    ("one tag, 10 events", "µs", (("one_tag", "-", ""),)),
+    (
+        "one tag, 10 events",
+        "µs",
+        (("one_tag", "-", ""), ("one_tag.again", "--", "read before")),
+    ),
     ("opening", "ms", (("open.clean", "-", "after a clean close"), ("open.killed", "--", "after kill -9"))),
     (
         "memory of a fresh process",
@@ -86,7 +93,7 @@ def draw_growth(growth: Mapping[str, Any], file: Path) -> None:
     for place, (title, unit, curves) in zip(axes, panels, strict=True):
         for series, style, label in curves:
             for name, points in series.items():
-                text = ", ".join(filter(None, (titles.get(name, LIMIT_TITLE), label)))
+                text = ", ".join(filter(None, (titles.get(name, LIMIT_TITLES[unit]), label)))
                 _line(place, points, name, text, style)
         place.set(title=title, ylabel=unit, xscale="log", xlabel="events")
         if unit in LOGARITHMIC:

@@ -131,6 +131,9 @@ def test_a_path_that_cannot_be_is_refused(path: str, tmp_path: Path, monkeypatch
         ("segment_bytes", 1.5),
         ("segment_bytes", "4096"),
         ("segment_bytes", 2**70),
+        ("read_cache_bytes", -1),
+        ("read_cache_bytes", 1.5),
+        ("read_cache_bytes", "32 MiB"),
         ("nonsense", 1),
     ],
 )

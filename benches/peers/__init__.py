@@ -131,6 +131,10 @@ class Peer(Protocol):
         """Open the store in the directory `path`, made if need be; durable by fsync. Starts its server."""
         ...
 
+    def open_uncached(self, path: Path) -> OpenStore:
+        """Open a store that keeps no answers, so that every read is one for the first time."""
+        raise Cannot("what it caches is its own affair")
+
     def serve(self, path: Path) -> AbstractContextManager[object]:
         """Run for the block what `join` needs: the server of the store, which as here may have none."""
         return nullcontext()

@@ -47,9 +47,9 @@ class ReserveItem(cp.Command):
 class OpenCounterpoint(OpenStore):
     """One open store."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_cache_bytes: int | None = None) -> None:
         """Open it."""
-        self._store = cp.open(path)
+        self._store = cp.open(path, read_cache_bytes=read_cache_bytes)
         self._runner = cp.CommandRunner(self._store)
 
     def head(self) -> int:
@@ -125,6 +125,10 @@ class Counterpoint(Peer):
     def open(self, path: Path) -> OpenCounterpoint:
         """Open a store directory."""
         return OpenCounterpoint(path)
+
+    def open_uncached(self, path: Path) -> OpenCounterpoint:
+        """Open it without the cache of answers."""
+        return OpenCounterpoint(path, read_cache_bytes=0)
 
     def used_bytes(self, path: Path) -> int:
         """Leave out the zeros at the end of the segments, and the segment that is prepared (``*.tmp``)."""

@@ -231,6 +231,7 @@ class Engine:
         sync_interval: float = 0.05,
         record_conditions: bool = True,
         segment_bytes: int | None = None,
+        read_cache_bytes: int | None = None,
         exclusive: bool = False,
     ) -> Engine: ...
     @staticmethod
@@ -240,6 +241,7 @@ class Engine:
         sync_interval: float = 0.05,
         record_conditions: bool = True,
         segment_bytes: int | None = None,
+        read_cache_bytes: int | None = None,
     ) -> Engine: ...
     def append(
         self,

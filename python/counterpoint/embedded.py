@@ -31,6 +31,7 @@ def open(  # noqa: A001  reads as cp.open(...)
     sync_interval: float = 0.05,
     record_conditions: bool = True,
     segment_bytes: int | None = None,
+    read_cache_bytes: int | None = None,
     exclusive: bool = False,
 ) -> EmbeddedStore:
     """Open the store in the directory `path`, made if need be; ``"memory:"`` is a new store in memory.
@@ -41,7 +42,8 @@ def open(  # noqa: A001  reads as cp.open(...)
     With durability ``"fsync"`` an append that returned survives process death and power loss (I3). With
     ``"os"`` it survives process death, and a loss of power costs at most the last `sync_interval` seconds,
     never a hole. `record_conditions` keeps in the log what each append was guarded by. `segment_bytes` is the
-    size of a log file.
+    size of a log file. Small answers are kept in memory for when the same is read again, up to
+    `read_cache_bytes` (32 MiB; 0 for none): events never change, so only what came since is searched.
 
     Raises StoreLocked if it is open and this or the other handle wants it for itself, CorruptionError for a
     damaged log, the OSError family for a path that cannot be used, and ValueError for an option out of range.
@@ -54,6 +56,7 @@ def open(  # noqa: A001  reads as cp.open(...)
         sync_interval=sync_interval,
         record_conditions=record_conditions,
         segment_bytes=segment_bytes,
+        read_cache_bytes=read_cache_bytes,
     )
     return EmbeddedStore(engine, str(fspath(path)))
 

@@ -110,10 +110,20 @@ def test_it_says_which_python_opens_the_store(tmp_path, capsys, monkeypatch):
     assert f"Open it with {sys.executable}:" in capsys.readouterr().out
 
 
+SLOW = """
+import runpy, sys, time, counterpoint
+run = counterpoint.CommandRunner.run
+def run_slowly(*arguments):
+    time.sleep(0.05)
+    return run(*arguments)
+counterpoint.CommandRunner.run = run_slowly
+sys.argv[1:] = [sys.argv[1]]
+runpy.run_module("examples.demo", run_name="__main__")
+"""
+
+
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path):
-    program = "import runpy; say('ready'); runpy.run_module('examples.demo', run_name='__main__')"
-    with child.running(f"import sys; sys.argv[1:] = [sys.argv[1]]; {program}", tmp_path / "store") as process:
-        assert child.line(process) == "ready"
+    with child.running(SLOW, tmp_path / "store") as process:
         while not (tmp_path / "store" / "marks").exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)

@@ -42,7 +42,9 @@ impl Counterpoint {
 
 impl Engine for Counterpoint {
     fn open(directory: &Path) -> Self {
-        Self(counterpoint::Store::open(directory, counterpoint::Options::default()).expect("the store opens"))
+        // Every read is one for the first time.
+        let options = counterpoint::Options { read_cache_bytes: 0, ..Default::default() };
+        Self(counterpoint::Store::open(directory, options).expect("the store opens"))
     }
 
     fn head(&self) -> u64 {

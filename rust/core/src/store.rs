@@ -16,7 +16,7 @@ use crate::log::{Reach, SegmentMaker, Segments, StoreSeed, segment};
 use crate::opening::Opening;
 use crate::processes::{Bell, Locks, Member};
 use crate::query::Query;
-use crate::read::{Read, ReadOptions};
+use crate::read::{Read, ReadCache, ReadOptions};
 use crate::storage::{Disk, Memory, Storage};
 use crate::subscribe::Subscription;
 use crate::threads::{Mutex, RwLock};
@@ -51,6 +51,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How many events the index keeps in memory before it seals them in a file. All handles should use the same.
     pub index_events: usize,
+    /// How many bytes of small answers are kept in memory for when the same is read again; 0 for none.
+    pub read_cache_bytes: usize,
     /// Whether no other handle, in this process or another, may have the store open at the same time.
     pub exclusive: bool,
 }
@@ -73,6 +75,7 @@ impl Default for Options {
             record_conditions: true,
             segment_bytes: 64 << 20,
             index_events: 1 << 17,
+            read_cache_bytes: 32 << 20,
             exclusive: false,
         }
     }
@@ -156,6 +159,7 @@ impl Store {
             sealer: opened.sealer,
             segments,
             marks,
+            cache: ReadCache::new(options.read_cache_bytes),
         });
         let work = Arc::new(Work::default());
         let committer = Arc::new(Committer::new(

@@ -9,6 +9,7 @@ use crate::index::{Index, Part, Tail};
 use crate::indexing;
 use crate::log::{LogWriter, Segments, StoreSeed};
 use crate::processes::Marks;
+use crate::read::ReadCache;
 use crate::sealing::Sealer;
 use crate::threads::{Mutex, RwLock};
 
@@ -30,6 +31,7 @@ pub(crate) struct View {
     pub(crate) segments: Arc<Segments>,
     pub(crate) marks: Arc<Marks>,
     pub(crate) seed: StoreSeed,
+    pub(crate) cache: ReadCache,
 }
 
 impl View {

@@ -48,9 +48,14 @@ fn operations() -> impl Strategy<Value = Operation> {
 
 proptest! {
     #[test]
-    fn the_store_does_what_the_model_does(operations in vec(operations(), 1..60)) {
+    fn the_store_does_what_the_model_does(
+        operations in vec(operations(), 1..60),
+        // None, one that is always full, and one that keeps all.
+        read_cache_bytes in select(&[0, 32 << 10, 32 << 20]),
+    ) {
         let directory = tempfile::tempdir().unwrap();
-        let open = || Store::open(directory.path(), Options { segment_bytes: 4096, ..Options::default() }).unwrap();
+        let options = Options { segment_bytes: 4096, read_cache_bytes, ..Options::default() };
+        let open = || Store::open(directory.path(), options).unwrap();
         let mut store = open();
         let mut model = Model::default();
         for operation in operations {

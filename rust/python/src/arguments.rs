@@ -46,6 +46,7 @@ arguments! {
     expected = optional_natural("expected") -> Option<u64>;
     limit = optional_positive("limit") -> Option<u64>;
     segment_bytes = optional_natural("segment_bytes") -> Option<u64>;
+    read_cache_bytes = optional_natural("read_cache_bytes") -> Option<u64>;
     durability = text("durability") -> &'a str;
     cursor_name = text("name") -> &'a str;
 }

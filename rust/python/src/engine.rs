@@ -36,10 +36,11 @@ impl Engine {
     #[pyo3(
         signature = (
             path, *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None,
-            exclusive=false
+            read_cache_bytes=None, exclusive=false
         ),
-        text_signature = "(path, *, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None, exclusive=False)"
+        text_signature = "(path, *, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None, read_cache_bytes=None, exclusive=False)"
     )]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn open(
         py: Python<'_>,
         #[pyo3(from_py_with = arguments::path)] path: PathBuf,
@@ -47,9 +48,10 @@ impl Engine {
         #[pyo3(from_py_with = arguments::sync_interval)] sync_interval: Duration,
         record_conditions: bool,
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
+        #[pyo3(from_py_with = arguments::read_cache_bytes)] read_cache_bytes: Option<u64>,
         exclusive: bool,
     ) -> PyResult<Self> {
-        let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
+        let options = options(durability, sync_interval, record_conditions, segment_bytes, read_cache_bytes)?;
         let options = Options { exclusive, ..options };
         Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
     }
@@ -58,9 +60,10 @@ impl Engine {
     #[staticmethod]
     #[pyo3(
         signature = (
-            *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None
+            *, durability="fsync", sync_interval=SYNC_INTERVAL, record_conditions=true, segment_bytes=None,
+            read_cache_bytes=None
         ),
-        text_signature = "(*, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None)"
+        text_signature = "(*, durability='fsync', sync_interval=0.05, record_conditions=True, segment_bytes=None, read_cache_bytes=None)"
     )]
     fn open_memory(
         py: Python<'_>,
@@ -68,8 +71,9 @@ impl Engine {
         #[pyo3(from_py_with = arguments::sync_interval)] sync_interval: Duration,
         record_conditions: bool,
         #[pyo3(from_py_with = arguments::segment_bytes)] segment_bytes: Option<u64>,
+        #[pyo3(from_py_with = arguments::read_cache_bytes)] read_cache_bytes: Option<u64>,
     ) -> PyResult<Self> {
-        let options = options(durability, sync_interval, record_conditions, segment_bytes)?;
+        let options = options(durability, sync_interval, record_conditions, segment_bytes, read_cache_bytes)?;
         Self::new(py.detach(|| Store::open_memory(options)), None)
     }
 
@@ -259,6 +263,7 @@ fn options(
     sync_interval: Duration,
     record_conditions: bool,
     segment_bytes: Option<u64>,
+    read_cache_bytes: Option<u64>,
 ) -> PyResult<Options> {
     let durability = match durability {
         "fsync" => Durability::Fsync,
@@ -269,5 +274,7 @@ fn options(
         }
     };
     let segment_bytes = segment_bytes.unwrap_or(Options::default().segment_bytes);
-    Ok(Options { durability, record_conditions, segment_bytes, ..Options::default() })
+    let read_cache_bytes = read_cache_bytes
+        .map_or(Options::default().read_cache_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    Ok(Options { durability, record_conditions, segment_bytes, read_cache_bytes, ..Options::default() })
 }

@@ -31,6 +31,16 @@ pub(super) struct Enough {
     pub(super) bytes: u64,
 }
 
+impl Enough {
+    pub(super) fn is_reached(&self, found: &[Found]) -> bool {
+        found.len() >= self.events || bytes(found) >= self.bytes
+    }
+}
+
+fn bytes(found: &[Found]) -> u64 {
+    found.iter().map(|one| one.length.unwrap_or_default()).sum()
+}
+
 /// Searches one part of the index, and no more than a window of positions where it has to be locked, from the end of
 /// `positions` where the direction begins. Returns the last position searched.
 pub(super) fn search(
@@ -61,7 +71,7 @@ fn search_part(
     enough: Enough,
     found: &mut Vec<Found>,
 ) -> Result<u64, Damaged> {
-    let mut bytes = 0;
+    let mut bytes = bytes(found);
     let mut is_enough = |one: Found| {
         found.push(one);
         bytes += one.length.unwrap_or_default();
