@@ -118,7 +118,11 @@ def test_children_take_no_lock_from_their_parent_and_keep_none_for_it(
             store.close()
             sys.exit()
         os.wait()
-        children = [forked(lambda: time.sleep(600)) for _ in range(3)]
+        # A child gives up its share of the locks as soon as it runs.
+        runs, says = os.pipe()
+        children = [forked(lambda: (os.write(says, b"x"), time.sleep(600))) for _ in range(3)]
+        for _ in children:
+            assert os.read(runs, 1) == b"x"
         say(*children)
         sys.stdin.read()
     """
