@@ -68,6 +68,13 @@ CONDITIONS = [
         ("processes handles",),
     ),
     bug(
+        "do not wait for who was killed while it opened the store",
+        "processes/member.rs",
+        "            if self.exclusive || pid.is_some() || Instant::now() >= until {\n",
+        "            if self.exclusive || pid.is_some() || Instant::now() <= until {\n",
+        "processes who_was_killed",
+    ),
+    bug(
         "keep only the first condition in the log",
         "commit/mod.rs",
         "        let guards = if self.record_conditions { encoded } else { Vec::new() };\n",
