@@ -74,7 +74,8 @@ bench-quick: $(VENV)/built bench-install
 bench-install: $(VENV)/built
 	@$(BIN)/python -m benches.install
 
-# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed.
+# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed. COUNTERPOINT_SOAK_SECONDS
+# (3600) is how long the longest may take in all.
 soak: export COUNTERPOINT_SOAK := 1
 soak: export COUNTERPOINT_SEED := $(or $(COUNTERPOINT_SEED),$(shell date +%s))
 soak: $(VENV)/built

@@ -38,8 +38,8 @@ DURABILITY = [
     bug(
         "publish the written mark before writing",
         "commit/mod.rs",
-        "        writer.flush()?;\n        if writer.reach()",
-        "        self.syncer.marks.publish_written(writer.reach());\n        writer.flush()?;\n        if writer.reach() != marks.written()\n            || writer.reach()",
+        "        writer.flush()?;\n        if writer.reach() == marks.written() {\n            return Ok(());\n        }\n        self.syncer.wrote(writer.reach());\n",
+        "        if writer.reach() == marks.written() {\n            return Ok(());\n        }\n        self.syncer.wrote(writer.reach());\n        writer.flush()?;\n",
         "faults",
         "processes",
     ),
