@@ -74,6 +74,13 @@ CHECKSUMS = [
         "lost_end damaged_marks",
     ),
     bug(
+        "give all marks the same checksum",
+        "processes/mark.rs",
+        "    u64::from(sum) | 1 << 32\n",
+        "    u64::from(sum.min(0)) | 1 << 32\n",
+        "lib processes::mark",
+    ),
+    bug(
         "skip the checksum of the cursors",
         "cursors.rs",
         "    let valid = crc32c::crc32c(fields) == u32::from_le_bytes(*checksum)\n        && ",
