@@ -14,7 +14,7 @@ CARGO_TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest r
 # Runs a command that says a lot; what it says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { printf '%s\n' "$$said"; exit 1; }
 
-.PHONY: demo test lint bench bench-quick bench-install soak format clean rust-test python-test wheel-test
+.PHONY: demo test lint bench bench-quick bench-install soak seeded format clean rust-test python-test wheel-test
 
 demo: $(VENV)/built
 	$(BIN)/python -m examples.demo
@@ -74,13 +74,18 @@ bench-quick: $(VENV)/built bench-install
 bench-install: $(VENV)/built
 	@$(BIN)/python -m benches.install
 
-# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed.
+# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed. COUNTERPOINT_SOAK_SECONDS
+# (3600) is how long the longest may take in all.
 soak: export COUNTERPOINT_SOAK := 1
 soak: export COUNTERPOINT_SEED := $(or $(COUNTERPOINT_SEED),$(shell date +%s))
 soak: $(VENV)/built
 	@echo "COUNTERPOINT_SEED=$(COUNTERPOINT_SEED)"
 	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(COUNTERPOINT_SEED) cargo test --release -p counterpoint
 	$(BIN)/python -m pytest --timeout 0
+
+# Bugs put into a copy of the engine, one at a time, to see that the tests notice each. About ten minutes.
+seeded: $(VENV)/ready
+	$(BIN)/python -m tests.seeded
 
 $(VENV)/ready: pyproject.toml
 	@echo "setting up $(VENV) ..."

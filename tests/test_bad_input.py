@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from decimal import Decimal
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -202,7 +204,7 @@ def test_a_query_is_a_query(one: cp.EmbeddedStore, wrong: Any) -> None:
             call()
 
 
-@pytest.mark.parametrize("wrong", ["1", b"", [1], object()])
+@pytest.mark.parametrize("wrong", ["1", b"", [1], object(), Decimal("NaN")])
 def test_a_timeout_is_a_number(one: cp.EmbeddedStore, wrong: Any) -> None:
     with pytest.raises(TypeError):
         one.wait(5, timeout=wrong)
@@ -296,6 +298,57 @@ def test_memory_that_changes_while_it_is_read_is_copied_or_refused(store: cp.Emb
     data[:] = b"after!"
     store.append([event])
     assert [e.data for e in store.read()] == [b"before"]
+
+
+@pytest.mark.parametrize("wrong", [True, 0, b"", "default", cp.EventRegistry])
+def test_a_registry_is_a_registry(one: cp.EmbeddedStore, wrong: Any) -> None:
+    """Told where it is given, and not at the first event, with a word about a missing attribute."""
+
+    class Count(cp.Projection[int]):
+        def query(self) -> cp.Query:
+            return A
+
+    for call in (
+        lambda: cp.ReadAppender(one, wrong),
+        lambda: cp.CommandRunner(one, registry=wrong),
+        lambda: cp.CommandWithEffectRunner(one, None, registry=wrong),
+        lambda: Count().run(one, wrong),
+    ):
+        with pytest.raises(TypeError, match="registry must be an EventRegistry or None"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [None, b"{}", Draft("A").raw(), object()])
+def test_what_is_decoded_is_an_event_of_the_log(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="decode takes a SequencedEvent"):
+        cp.decode(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, "A", ["A"], object()])
+def test_what_a_query_matches_is_an_event(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="an event with a type and tags is needed"):
+        A.matches(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, A, object()])
+def test_what_a_decision_had_seen_is_asked_by_its_condition(one: cp.EmbeddedStore, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="condition must be an AppendCondition"):
+        one.why(1).seen(wrong)
+
+
+def test_of_an_iterable_without_end_no_more_is_taken_than_there_may_be(one: cp.EmbeddedStore) -> None:
+    """All of it would take all memory, and the process with it."""
+    raw, item = Draft("A").raw(), cp.QueryItem(types=["A"])
+    for call in (
+        lambda: cp.Query().add_item(tags=repeat("a")),
+        lambda: cp.Query().add_item(types=repeat("A")),
+        lambda: one.read(cp.Query.of(repeat(item))),
+        lambda: one.append(repeat(raw)),
+        lambda: cp.ReadAppender(one).append_events(repeat(raw)),
+        lambda: cp.EventRegistry().register(type("Local", (cp.Event,), {}), former_types=map(str, repeat(1))),
+    ):
+        with pytest.raises(ValueError, match=r"65,?53[56]"):
+            call()
 
 
 def test_an_undecodable_payload_says_where_it_is(store: cp.EmbeddedStore) -> None:

@@ -20,7 +20,7 @@ from typing_extensions import TypeVar, dataclass_transform
 from counterpoint.backoff import Backoff
 from counterpoint.errors import AppendConditionFailed
 from counterpoint.read_appender import ReadAppender
-from counterpoint.registry import EventRegistry
+from counterpoint.registry import EventRegistry, registry_or_default
 from counterpoint.store import Store, check_store
 
 __all__ = [
@@ -118,7 +118,7 @@ class CommandRunner:
         self._store = store
         self._max_attempts = max_attempts
         self._backoff = backoff
-        self._registry = registry
+        self._registry = registry_or_default(registry)
         self._sleep = sleep
 
     def run(self, command: CommandLike[T]) -> T:

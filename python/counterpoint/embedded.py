@@ -121,8 +121,6 @@ class EmbeddedStore:
 
     def wait(self, after: int, timeout: float | None = None) -> int:
         """Wait until there is an event past `after`, and return the head. See ``Store.wait``."""
-        if timeout is not None and not timeout >= 0:  # NaN as well
-            raise ValueError(f"timeout must be 0 or more seconds, not {timeout}")
         return self._engine.wait(after, timeout)
 
     def subscribe(self, query: Query = _EVERYTHING, *, after: int = 0) -> Subscription:

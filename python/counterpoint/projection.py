@@ -11,7 +11,7 @@ from typing_extensions import dataclass_transform
 from counterpoint._engine import QueryItem
 from counterpoint.envelope import Envelope
 from counterpoint.query import Query
-from counterpoint.registry import EventRegistry
+from counterpoint.registry import EventRegistry, registry_or_default
 from counterpoint.store import Store, check_store
 
 __all__ = ["OnDemandProjection", "Projection", "fold", "query_of", "union"]
@@ -42,7 +42,7 @@ class Projection(msgspec.Struct, Generic[State], frozen=True):
     def run(self, store: Store, registry: EventRegistry | None = None) -> State:
         """Return the state as of now. It guards nothing: in a command use ``ReadAppender.fold``."""
         check_store(store)
-        decode = (EventRegistry.default() if registry is None else registry).decode
+        decode = registry_or_default(registry).decode
         query = query_of(self)
         return fold([(self, query)], map(decode, store.read(self._seen(query))))[0]
 

@@ -6,11 +6,12 @@ The words are those of the Dynamic Consistency Boundary specification (https://d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from counterpoint._engine import QueryItem
+from counterpoint._engine import MAX_QUERY_ITEMS, QueryItem
 from counterpoint.type_names import type_names
 
 __all__ = ["AppendCondition", "Query", "QueryItem", "Window", "check_position"]
@@ -46,6 +47,10 @@ WHOLE = Window()
 
 
 _NOTHING: tuple[()] = ()
+
+_TOO_MANY = MAX_QUERY_ITEMS + 1
+"""More is not taken from an iterable, which may be endless: so many are refused."""
+
 _new = object.__new__
 
 
@@ -82,7 +87,7 @@ class Query:
         """Return the query with these items; None stands for every event."""
         if items is None:
             return _ALL
-        items = tuple(items)
+        items = tuple(islice(items, _TOO_MANY))
         for item in items:
             if not isinstance(item, QueryItem):
                 raise TypeError(f"an item must be a QueryItem, not {type(item).__name__}")
@@ -103,7 +108,7 @@ class Query:
             types = _names(types)
         if type(tags) is not list:
             _check_list("tags", tags)
-            tags = tuple(tags)
+            tags = tuple(islice(tags, _TOO_MANY))
         if not types and not tags:
             raise ValueError("an item needs types or tags: Query.all() is the query for every event")
         query = _new(Query)
@@ -151,7 +156,10 @@ class Query:
         items = self.items
         if items is None:
             return True
-        type_, tags = event.type, event.tags
+        try:
+            type_, tags = event.type, event.tags
+        except AttributeError as error:
+            raise TypeError(f"an event with a type and tags is needed, not {type(event).__name__}") from error
         for item in items:  # noqa: SIM110  half the time of any(...), and projections ask for every event
             if item.matches(type_, tags):
                 return True
@@ -252,7 +260,7 @@ def _check_list(name: str, values: object) -> None:
 
 def _names(types: Iterable[str | type[Any]]) -> list[str]:
     names: list[str] = []
-    for type_ in types:
+    for type_ in islice(types, _TOO_MANY):
         if isinstance(type_, type):
             names.extend(type_names(type_))
         elif isinstance(type_, str):

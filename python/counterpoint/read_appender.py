@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar, overload
 from uuid import UUID
 
-from counterpoint._engine import QueryItem, RawEvent
+from counterpoint._engine import MAX_BATCH_EVENTS, QueryItem, RawEvent
 from counterpoint.envelope import Envelope
 from counterpoint.projection import OnDemandProjection, Projection, fold, query_of, union
 from counterpoint.query import AppendCondition, Query
-from counterpoint.registry import EventRegistry
+from counterpoint.registry import EventRegistry, registry_or_default
 from counterpoint.store import Store, check_store
 
 __all__ = ["ReadAppender"]
@@ -37,7 +38,7 @@ class ReadAppender:
         """Start with nothing read. Without `registry` the default one encodes and decodes."""
         check_store(store)
         self._store = store
-        self._registry = EventRegistry.default() if registry is None else registry
+        self._registry = registry_or_default(registry)
         # Keyed by items, since only they guard: what part of the matches was looked at does not matter.
         self._heads: dict[tuple[QueryItem, ...] | None, int] = {}
 
@@ -86,7 +87,9 @@ class ReadAppender:
                 f"events must be a list of events, not {type(events).__name__}: use append_event for one"
             )
         encode = self._registry.encode
-        return self._append([event if isinstance(event, RawEvent) else encode(event) for event in events])
+        # One too many is refused, and no more are made of an iterable that does not end.
+        some = islice(events, MAX_BATCH_EVENTS + 1)
+        return self._append([event if isinstance(event, RawEvent) else encode(event) for event in some])
 
     @overload
     def fold(self, a: Projection[A], /) -> A: ...

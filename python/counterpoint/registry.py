@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable
+from itertools import islice
 from threading import Lock
 from types import MemberDescriptorType
 from typing import Any, NamedTuple, TypeVar, overload
 from uuid import UUID
 
-from counterpoint._engine import MAX_TEXT_BYTES, RawEvent, SequencedEvent
+from counterpoint._engine import MAX_QUERY_ITEMS, MAX_TEXT_BYTES, RawEvent, SequencedEvent
 from counterpoint.codec import check_event_class, field_defaults, make_codec, proven, upcast
 from counterpoint.envelope import Envelope
 from counterpoint.errors import EventDecodeError, UnknownEventType
 from counterpoint.tag import tag_reader
 from counterpoint.type_names import add_type_names
 
-__all__ = ["EventRegistry", "Upcaster"]
+__all__ = ["EventRegistry", "Upcaster", "registry_or_default"]
 
 C = TypeVar("C", bound=type[Any])
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -151,6 +152,8 @@ class EventRegistry:
 
     def decode(self, event: SequencedEvent) -> Envelope[Any]:
         """Return a stored event as an instance of its class. Raises UnknownEventType or EventDecodeError."""
+        if type(event) is not SequencedEvent:
+            raise TypeError(f"decode takes a SequencedEvent, as a read gives it, not {type(event).__name__}")
         position, name, data, tags, recorded_at, metadata, event_id = event._parts()
         decode = self._decoders.get(name) or self._make_decoder(name, position)
         try:
@@ -218,7 +221,11 @@ def _names(cls: type[Any], type_: str | None, former_types: Iterable[str]) -> tu
         raise TypeError(
             f"former_types of {_where(cls)} must be a tuple of names, not the str {former_types!r}"
         )
-    names = tuple(dict.fromkeys((type_, *former_types)))
+    # All of them have to fit one item of a query; and what is given may be endless.
+    given = (type_, *islice(former_types, MAX_QUERY_ITEMS))
+    if len(given) > MAX_QUERY_ITEMS:
+        raise ValueError(f"{_where(cls)} has more than {MAX_QUERY_ITEMS} type names")
+    names = tuple(dict.fromkeys(given))
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"a type name of {_where(cls)} must be a str, not {name!r}")
@@ -250,3 +257,12 @@ def _where(thing: Any) -> str:
 
 
 _DEFAULT = EventRegistry()
+
+
+def registry_or_default(registry: EventRegistry | None) -> EventRegistry:
+    """Return what was given, None for the default one. Raises TypeError for what is no registry."""
+    if registry is None:
+        return _DEFAULT
+    if not isinstance(registry, EventRegistry):
+        raise TypeError(f"registry must be an EventRegistry or None, not {type(registry).__name__}")
+    return registry

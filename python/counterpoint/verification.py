@@ -111,4 +111,6 @@ class Explanation:
 
         Whatever else was in the log by then, the condition did not cover. It streams as every read does.
         """
+        if not isinstance(condition, AppendCondition):
+            raise TypeError(f"condition must be an AppendCondition, not {type(condition).__name__}")
         return self._store.read(condition.query, until=min(condition.after, self.first - 1))

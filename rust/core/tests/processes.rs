@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::model::Model;
 use common::{all, assert_whole, condition, event, query, read};
-use counterpoint::storage::Memory;
+use counterpoint::storage::{DIRECTORY, Disk, LockKind, Memory, Storage};
 use counterpoint::{
     AppendCondition, AppendError, Durability, Event, OpenError, Options, Query, ReadOptions, StorageError,
     Store,
@@ -182,6 +182,26 @@ fn a_failure_in_one_handle_stops_the_appends_of_all_until_the_store_is_opened_an
     assert!(joined.append(vec![event("B", &[])], vec![]).is_err(), "somebody still has the poisoned store");
     drop((joined, other));
     assert_eq!(open().unwrap().append(vec![event("B", &[])], vec![]).unwrap(), 2);
+}
+
+#[test]
+fn who_was_killed_while_it_opened_the_store_is_waited_for_until_it_is_dead() {
+    for there_is_one in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        if there_is_one {
+            drop(open(directory.path()));
+        }
+        // The locks of the dead go one after the other: this is what is left of them for a moment.
+        let last = Disk::open(directory.path()).unwrap().lock_file(DIRECTORY).unwrap();
+        assert!(last.try_lock(LockKind::Exclusive).unwrap());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                last.unlock().unwrap();
+            });
+            assert_eq!(open(directory.path()).append(vec![event("A", &[])], vec![]).unwrap(), 1);
+        });
+    }
 }
 
 #[test]

@@ -246,6 +246,26 @@ fn cursors_outlive_the_store_and_move_by_compare_and_set() {
 }
 
 #[test]
+fn every_flipped_bit_of_the_cursors_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Options::default()).unwrap();
+    assert!(store.set_cursor("a", 7, None).unwrap());
+    let cursors = directory.path().join("cursors");
+    let whole = std::fs::read(&cursors).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&cursors, bytes).unwrap();
+        let got = store.get_cursor("a");
+        assert!(matches!(got, Err(ReadError::Storage(StorageError::Corrupt(_)))), "bit {bit}: {got:?}");
+        let set = store.set_cursor("b", 1, None);
+        assert!(matches!(set, Err(ReadError::Storage(StorageError::Corrupt(_)))), "bit {bit}: {set:?}");
+    }
+    std::fs::write(&cursors, whole).unwrap();
+    assert_eq!(store.get_cursor("a").unwrap(), 7);
+}
+
+#[test]
 fn a_missing_log_is_not_taken_for_a_new_store() {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path(), Options::default()).unwrap());

@@ -142,3 +142,64 @@ impl SegmentMaker {
 fn temporary_name() -> String {
     format!("{PREPARING}{}{TEMPORARY}", Uuid::new_v4().simple())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::storage::{LockFile, Memory, SharedPage};
+
+    /// Memory that knows whether a removal is not durable yet.
+    #[derive(Debug, Default)]
+    struct Removals(Memory, AtomicBool);
+
+    impl Storage for Removals {
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.0.list()
+        }
+        fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+            self.0.create(name)
+        }
+        fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+            self.0.open(name)
+        }
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.0.rename(from, to)
+        }
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.1.store(true, Ordering::SeqCst);
+            self.0.remove(name)
+        }
+        fn sync_directory(&self) -> io::Result<()> {
+            self.1.store(false, Ordering::SeqCst);
+            self.0.sync_directory()
+        }
+        fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
+            self.0.lock_file(name)
+        }
+        fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
+            self.0.shared_page(name)
+        }
+        fn boot_id(&self) -> io::Result<u128> {
+            self.0.boot_id()
+        }
+    }
+
+    #[test]
+    fn the_removal_of_segments_that_nobody_knows_of_is_durable() {
+        let storage = Arc::new(Removals::default());
+        for first in [1, 5, 9] {
+            storage.create(&segment::file_name(first)).unwrap();
+        }
+        storage.create("cursors").unwrap();
+        SegmentMaker::new(Arc::clone(&storage) as Arc<dyn Storage>).remove_after(1).unwrap();
+        let mut names = storage.list().unwrap();
+        names.sort();
+        assert_eq!(names, [segment::file_name(1), "cursors".to_owned()]);
+        assert!(
+            !storage.1.load(Ordering::SeqCst),
+            "one that comes back after a power loss continues another log"
+        );
+    }
+}

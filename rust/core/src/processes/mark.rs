@@ -114,6 +114,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_with_a_flipped_bit_bears_no_witness_nor_does_that_of_another_store() {
+        let (words, store) = (words(), Uuid::from_bytes([7; 16]));
+        Mark::new(&words).publish(store, Reach { segment: 1, end: 2, position: 3 });
+        assert_eq!(Mark::new(&words).witness(Uuid::from_bytes([8; 16])), None);
+        for word in slot_of(&words[1..], 1) {
+            for bit in 0..64 {
+                word.fetch_xor(1 << bit, Ordering::Relaxed);
+                assert_eq!(Mark::new(&words).witness(store), None);
+                word.fetch_xor(1 << bit, Ordering::Relaxed);
+            }
+        }
+        assert!(Mark::new(&words).witness(store).is_some());
+    }
+
+    #[test]
     fn a_mark_is_read_whole_while_it_moves() {
         let (words, store, over) = (words(), Uuid::nil(), AtomicBool::new(false));
         let mark = Mark::new(&words);

@@ -4,10 +4,19 @@
 //! alone. The first member recovers the log, and the last one closes it in order. The directory itself is locked, and
 //! not a file in it, because a file can be removed under its holders.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::Marks;
 use super::lock::{Held, SharedLock};
 use crate::error::{OpenError, StorageError};
+use crate::log::segment;
 use crate::storage::{DIRECTORY, LockFile, LockKind, Storage};
+
+/// How long one that was killed may keep the directory to itself. Its locks go one after the other, so it may have lost
+/// that of the members already; nobody else has the directory to itself without it, but for who wants to be alone.
+const DYING: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// This handle's membership.
 #[derive(Debug)]
@@ -40,12 +49,18 @@ impl Member {
     /// Becomes a member, the first or one of several.
     pub(crate) fn enter(&self, storage: &dyn Storage) -> Result<Entry<'_>, OpenError> {
         let held = self.members.hold()?;
-        let is_first = self.try_lock(LockKind::Exclusive)?;
-        if !is_first && (self.exclusive || !self.try_lock(LockKind::Shared)?) {
-            let pid = Marks::exclusive_holder(storage);
-            return Err(OpenError::Locked { pid, wants_alone: self.exclusive });
+        let until = Instant::now() + DYING;
+        loop {
+            let is_first = self.try_lock(LockKind::Exclusive)?;
+            if is_first || (!self.exclusive && self.try_lock(LockKind::Shared)?) {
+                return Ok(Entry { member: self, _held: held, is_first });
+            }
+            let pid = if has_log(storage)? { Marks::exclusive_holder(storage) } else { None };
+            if self.exclusive || pid.is_some() || Instant::now() >= until {
+                return Err(OpenError::Locked { pid, wants_alone: self.exclusive });
+            }
+            thread::sleep(BETWEEN_LOOKS);
         }
-        Ok(Entry { member: self, _held: held, is_first })
     }
 
     /// Ceases to be a member. Calls `last` first if there is no other one.
@@ -62,6 +77,12 @@ impl Member {
     fn try_lock(&self, kind: LockKind) -> Result<bool, StorageError> {
         self.directory.try_lock(kind).map_err(StorageError::io("lock", "the store directory"))
     }
+}
+
+/// Whether there is a log. Before there is one nobody can be alone with it, and to look into the marks would make them.
+fn has_log(storage: &dyn Storage) -> Result<bool, StorageError> {
+    let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
+    Ok(names.iter().any(|name| segment::first_position(name).is_some()))
 }
 
 impl Entry<'_> {

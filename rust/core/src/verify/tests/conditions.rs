@@ -80,6 +80,29 @@ fn tags_with_the_same_hash_are_told_apart_by_the_events() {
 }
 
 #[test]
+fn reads_and_appends_tell_tags_with_the_same_hash_apart_by_the_events() {
+    let mut forged = Forged::of(Uuid::max());
+    for n in 1..=600 {
+        forged.batch(&[event("A", &[&format!("n:{n}")])], &[]);
+    }
+    let store = Store::open_in(forged.storage() as Arc<dyn Storage>, small(600)).unwrap();
+    assert_eq!(store.stats().unwrap().index_files, 1);
+    let read = |tag: &str| {
+        let mut chunks = store.read(query(&[], &[tag]), ReadOptions::default()).unwrap().chunks();
+        let chunks =
+            std::iter::from_fn(|| Some(chunks.next_chunk().unwrap()).filter(|some| !some.is_empty()));
+        chunks.flatten().map(|event| event.position).collect::<Vec<_>>()
+    };
+    assert_eq!((read("n:550"), read("absent:1")), (vec![550], vec![]));
+    let append = |tag: &str| store.append(vec![event("B", &[])], vec![condition(query(&[], &[tag]), 0)]);
+    for n in 0..20 {
+        assert_eq!(append(&format!("absent:{n}")).unwrap(), 601 + n);
+    }
+    let Err(AppendError::Conflict(conflict)) = append("n:550") else { panic!("n:550 is there") };
+    assert_eq!(conflict.position, 550);
+}
+
+#[test]
 fn every_condition_that_waits_for_a_second_pass_is_asked() {
     let mut forged = Forged::new();
     let mut expected = Vec::new();

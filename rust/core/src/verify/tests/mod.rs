@@ -10,7 +10,7 @@ use super::*;
 use crate::log::frame::{self, Header, Kind};
 use crate::log::segment::SegmentHeader;
 use crate::storage::Memory;
-use crate::{AppendCondition, Event, Options, Query, QueryItem, Store};
+use crate::{AppendCondition, AppendError, Event, Options, Query, QueryItem, ReadOptions, Store};
 
 /// Small segments, and index files of so many events.
 fn small(index_events: usize) -> Options {
