@@ -72,7 +72,7 @@ impl LogWriter {
     }
 
     /// An empty segment may have been made longer for a batch that needed it.
-    fn look_at_header(&mut self) -> Result<(), StorageError> {
+    pub(super) fn look_at_header(&mut self) -> Result<(), StorageError> {
         let (header, checksum) = self.segment.header()?;
         self.end = End { recorded_at: self.end.recorded_at, ..End::of_empty(header, checksum) };
         Ok(())

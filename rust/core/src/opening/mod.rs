@@ -88,13 +88,14 @@ impl Opening {
             }
         };
         let Found { segment, end, unsynced, unused } = found;
-        let writer = self.writer(segment, end);
+        let mut writer = self.writer(segment, end);
         let marks = Marks::map(storage, writer.store())?;
         // Up to here a damaged log is as it was found.
         marks.check(&writer.reach())?;
         for tail in unsynced {
             tail.rewrite()?;
         }
+        writer.settle_empty()?;
         if let Some(name) = unused {
             storage.remove(&name).map_err(StorageError::io("remove", &name))?;
         }
