@@ -32,7 +32,8 @@ pub(crate) struct Cursors {
     closed: RwLock<bool>,
 }
 
-pub(crate) type Positions = BTreeMap<String, u64>;
+/// Where the cursors are, by name.
+pub type Positions = BTreeMap<String, u64>;
 
 impl Cursors {
     pub(crate) fn new(storage: Arc<dyn Storage>, lock: SharedLock) -> Self {

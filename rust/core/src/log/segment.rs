@@ -138,8 +138,12 @@ impl Segment {
         SegmentHeader::decode(bytes).map_err(|what| self.corrupt(0, what))
     }
 
+    /// Reads bytes that are stored there: a file that ends before them has lost its end.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", self.name()))
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => self.corrupt(offset, "the file ends before what is stored here"),
+            _ => StorageError::io("read", self.name())(error),
+        })
     }
 
     /// Reads up to `count` bytes from `offset` on, as far as the file goes. It may be cut behind its last frame meanwhile.

@@ -146,7 +146,8 @@ impl Opening {
         let segment = self.segments.get(point.segment).ok()?;
         let (header, _) = segment.header().ok()?;
         let length = usize::try_from(point.offset.checked_sub(point.last_offset)?).ok()?;
-        if header.store != store || header.first_position != point.segment || length > MAX_FRAME_BYTES {
+        let is_inside = length <= MAX_FRAME_BYTES && point.offset <= segment.len().ok()?;
+        if header.store != store || header.first_position != point.segment || !is_inside {
             return None;
         }
         let mut bytes = vec![0; length];
