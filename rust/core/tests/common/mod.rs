@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
 pub mod failing;
+pub mod files;
 pub mod listing;
 pub mod lives;
 pub mod model;
