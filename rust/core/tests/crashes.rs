@@ -23,7 +23,7 @@ use rand::{RngExt, SeedableRng};
 const STATES: u64 = 100_000;
 const SOAK_STATES: u64 = 10_000_000;
 /// The share of a soak that this may take.
-const SHARE: f64 = 0.25;
+const SHARE: f64 = 0.2;
 
 /// How many states were looked at, how many inside recoveries, and how many before each kind of operation.
 #[derive(Default)]

@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// What all targets take together.
 const TIME: Duration = Duration::from_secs(20);
 /// The share of a soak that they may take.
-const SHARE: f64 = 0.2;
+const SHARE: f64 = 0.1;
 /// So many inputs are kept to be changed further.
 const KEPT: usize = 256;
 
