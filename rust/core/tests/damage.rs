@@ -255,6 +255,15 @@ fn a_missing_or_exchanged_file_is_damage_or_made_again() {
         files.insert(one.clone(), patient.files[other].clone());
         assert!(!patient.is_sound(&files, one));
     }
+    // With no log at all, each of the others shows that there was one.
+    for name in patient.files.keys().filter(|name| !name.ends_with(".log")) {
+        let files = Files::from([(name.clone(), patient.files[name].clone())]);
+        let opened = patient.open(&files);
+        let Err(OpenError::Storage(StorageError::Corrupt(corruption))) = &opened else {
+            panic!("{name}: {opened:?}")
+        };
+        assert!(corruption.file == logs[0] && corruption.what.contains(name), "{corruption}");
+    }
     // Of another store, and so of an older life of this one.
     let stranger = Patient::new(16 << 10, 16);
     for (name, bytes) in stranger.files.iter().filter(|(name, _)| patient.files.contains_key(*name)) {

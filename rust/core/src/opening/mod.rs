@@ -20,7 +20,7 @@ use crate::log::{
     FIRST_SEGMENT_BYTES, LogWriter, Point, Segment, SegmentMaker, Segments, StoreSeed, is_prepared,
 };
 use crate::processes::{MARKS_FILE, Marks, SharedLock};
-use crate::sealing::{self, Sealer};
+use crate::sealing::{self, Sealer, is_index_file};
 use crate::storage::{Storage, TEMPORARY};
 use crate::store::Options;
 use scan::Found;
@@ -110,7 +110,8 @@ impl Opening {
     fn begin(&self, names: &[String]) -> Result<(Sealer, Index, Found), StorageError> {
         // These are made after the first segment: a store that has them has had a log, and starting anew would hide its
         // loss.
-        if let Some(file) = names.iter().find(|name| [MARKS_FILE, CURSORS_FILE].contains(&name.as_str())) {
+        let shows = |name: &str| name == MARKS_FILE || name == CURSORS_FILE || is_index_file(name);
+        if let Some(file) = names.iter().find(|name| shows(name)) {
             let what = format!("the log is missing, but {file} shows that there was one");
             return Err(StorageError::Corrupt(Corruption { file: segment::file_name(1), offset: 0, what }));
         }
