@@ -73,7 +73,9 @@ def test_cursors_and_conditions_of_version_2_are_as_they_were(copy: Path) -> Non
 def test_version_2_is_verified_open_and_closed_and_goes_on(copy: Path) -> None:
     with cp.open(copy) as store:
         assert store.verify().ok
-        head = store.append([cp.RawEvent("After", b"")], cp.AppendCondition(cp.Query.all(), after=store.head()))
+        head = store.append(
+            [cp.RawEvent("After", b"")], cp.AppendCondition(cp.Query.all(), after=store.head())
+        )
     with cp.open(copy) as store:
         assert store.head() == head == len(EXPECTED["events"]) + 1
         assert store.verify().ok
