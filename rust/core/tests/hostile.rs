@@ -24,7 +24,7 @@ const TIME: Duration = Duration::from_secs(20);
 /// The share of a soak that they may take.
 const SHARE: f64 = 0.1;
 /// So many inputs are kept to be changed further.
-const KEPT: usize = 256;
+const KEPT: usize = 2048;
 
 struct Watching;
 
@@ -106,7 +106,7 @@ fn drive((name, target): targets::Target, seed: u64, time: Duration) -> u64 {
         // Changes upon changes, beside what is valid.
         if rng.random_ratio(1, 16) && kept.len() < KEPT {
             kept.push(input);
-        } else if rng.random_ratio(1, 64) && kept.len() == KEPT {
+        } else if rng.random_ratio(1, 64) && kept.len() >= KEPT {
             let place = rng.random_range(KEPT / 2..KEPT);
             kept[place] = input;
         }

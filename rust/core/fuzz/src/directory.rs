@@ -32,12 +32,14 @@ pub fn directory(input: &[u8]) {
     live(&files, flags & 1 == 0);
 }
 
-/// Some changes to begin with, one of each kind in each file.
+/// Some changes to begin with: one of each kind in each file, and odd numbers in every field of the headers.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![vec![0], vec![1], vec![2]];
-    for kind in 0..8 {
-        seeds
-            .extend((0..FIXTURE.len() as u8).map(|file| vec![kind % 4, kind, file, 100, 20, 4, 0, 255, 255]));
+    for file in 0..FIXTURE.len() as u8 {
+        seeds.extend((0..8).map(|kind| vec![kind % 4, kind, file, 100, 20, 4, 0, 255, 255]));
+        for at in (8..128).step_by(4) {
+            seeds.extend((1..5).map(|number| vec![1, 7, file, at, 0, 0, 2 + number % 2, 0, number]));
+        }
     }
     seeds
 }

@@ -128,6 +128,7 @@ pub fn event(input: &[u8]) {
 fn check_event(bytes: &[u8]) {
     let Some(event) = Event::decode(bytes) else { return };
     assert_eq!(event.encoded(), bytes);
+    assert!(Event::decode(&[bytes, &[0]].concat()).is_none(), "what follows is ignored");
     let view = event.view();
     let tags: Vec<&str> = view.tags.iter().collect();
     assert!(tags.len() == view.tags.len() && tags.iter().all(|tag| view.tags.contains(tag)));
@@ -145,6 +146,7 @@ pub fn conditions(input: &[u8]) {
     // Repeated types and tags are dropped when they are read.
     assert!(encoded.len() <= input.len());
     assert_eq!(decoders::decode_conditions(&encoded).as_ref(), Some(&conditions));
+    assert!(decoders::decode_conditions(&[input, &[0]].concat()).is_none(), "what follows is ignored");
 }
 
 /// The file of the cursors.

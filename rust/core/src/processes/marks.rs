@@ -120,6 +120,7 @@ impl Marks {
         self.set(Word::BootLow, boot as u64);
         self.set(Word::Rolling, 0);
         self.set(Word::PreparedAt, 0);
+        self.set(Word::Round, 0);
         self.set(Word::SyncingTo, 0);
         self.set(Word::Exclusive, if exclusive { u64::from(std::process::id()) } else { 0 });
         self.mark(Word::Written).publish(self.store, end);
@@ -306,6 +307,16 @@ impl Marks {
 mod tests {
     use super::*;
     use crate::storage::Memory;
+
+    #[test]
+    fn what_a_damaged_page_says_of_syncs_is_forgotten_when_it_is_made_anew() {
+        let (storage, store) = (Memory::default(), Uuid::from_bytes([7; 16]));
+        let page = storage.shared_page(MARKS_FILE).unwrap();
+        page.words().iter().for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
+        let marks = Marks::map(&storage, store).unwrap();
+        marks.rebuild(&storage, Reach::default(), &[], false).unwrap();
+        assert_eq!(marks.sync_round(), (0, 0));
+    }
 
     #[test]
     fn the_words_of_the_marks_are_those_of_version_3() {
