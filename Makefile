@@ -43,6 +43,7 @@ $(VENV)-wheel/tested: $(VENV)/ready $(RUST) $(WHEEL)
 lint: $(VENV)/built
 	cargo fmt --check
 	cargo fmt --check --manifest-path benches/rust/Cargo.toml
+	cargo fmt --check --manifest-path rust/core/fuzz/Cargo.toml
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -52,6 +53,7 @@ lint: $(VENV)/built
 format:
 	cargo fmt
 	cargo fmt --manifest-path benches/rust/Cargo.toml
+	cargo fmt --manifest-path rust/core/fuzz/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -74,13 +76,14 @@ bench-quick: $(VENV)/built bench-install
 bench-install: $(VENV)/built
 	@$(BIN)/python -m benches.install
 
-# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed. COUNTERPOINT_SOAK_SECONDS
-# (3600) is how long the longest may take in all.
+# The long forms of the randomised tests. COUNTERPOINT_SEED repeats a run; the seed is printed. Those that could go on for
+# ever take shares of COUNTERPOINT_SOAK_SECONDS (3600), and say how far they got.
 soak: export COUNTERPOINT_SOAK := 1
 soak: export COUNTERPOINT_SEED := $(or $(COUNTERPOINT_SEED),$(shell date +%s))
+soak: export COUNTERPOINT_SOAK_SECONDS := $(or $(COUNTERPOINT_SOAK_SECONDS),3600)
 soak: $(VENV)/built
-	@echo "COUNTERPOINT_SEED=$(COUNTERPOINT_SEED)"
-	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(COUNTERPOINT_SEED) cargo test --release -p counterpoint
+	@echo "COUNTERPOINT_SEED=$(COUNTERPOINT_SEED) COUNTERPOINT_SOAK_SECONDS=$(COUNTERPOINT_SOAK_SECONDS)"
+	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(COUNTERPOINT_SEED) cargo test --release -p counterpoint -- --show-output
 	$(BIN)/python -m pytest --timeout 0
 
 # Bugs put into a copy of the engine, one at a time, to see that the tests notice each. About ten minutes.

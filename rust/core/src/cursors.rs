@@ -32,7 +32,8 @@ pub(crate) struct Cursors {
     closed: RwLock<bool>,
 }
 
-type Positions = BTreeMap<String, u64>;
+/// Where the cursors are, by name.
+pub type Positions = BTreeMap<String, u64>;
 
 impl Cursors {
     pub(crate) fn new(storage: Arc<dyn Storage>, lock: SharedLock) -> Self {
@@ -93,7 +94,7 @@ fn read_all(storage: &dyn Storage) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn encode(positions: &Positions) -> Vec<u8> {
+pub(crate) fn encode(positions: &Positions) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&length32(positions.len()).to_le_bytes());
@@ -106,7 +107,7 @@ fn encode(positions: &Positions) -> Vec<u8> {
     out
 }
 
-fn decode(bytes: &[u8]) -> Option<Positions> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Positions> {
     let (fields, checksum) = bytes.split_last_chunk::<4>()?;
     let mut decoder = Decoder::new(fields);
     let valid = crc32c::crc32c(fields) == u32::from_le_bytes(*checksum)
@@ -120,4 +121,27 @@ fn decode(bytes: &[u8]) -> Option<Positions> {
         .map(|_| Some((decoder.short_text()?.to_owned(), decoder.u64()?)))
         .collect::<Option<_>>()?;
     decoder.is_empty().then_some(positions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_cursors_are_those_of_version_1() {
+        let positions =
+            Positions::from([("b".to_owned(), 2), ("é".to_owned(), u64::MAX), ("a".to_owned(), 1)]);
+        let expected = [
+            &b"cpcursor\x01\0\0\0\x03\0\0\0"[..],
+            b"\x01a\x01\0\0\0\0\0\0\0\x01b\x02\0\0\0\0\0\0\0",
+            b"\x02\xC3\xA9\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+            &CHECKSUM.to_le_bytes(),
+        ];
+        let bytes = encode(&positions);
+        assert_eq!(bytes, expected.concat(), "the format has changed: it needs another version");
+        assert_eq!(decode(&bytes), Some(positions));
+    }
+
+    /// Computed by another program.
+    const CHECKSUM: u32 = 619_698_967;
 }

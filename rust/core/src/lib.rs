@@ -34,6 +34,8 @@ mod bytes;
 mod commit;
 mod condition;
 mod cursors;
+#[doc(hidden)]
+pub mod decoders;
 mod error;
 mod event;
 mod housekeeping;

@@ -34,6 +34,11 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
     name == SEALING || name == MERGING
 }
 
+/// Whether a file of this name is one of the index.
+pub(crate) fn is_index_file(name: &str) -> bool {
+    sealed::file_positions(name).is_some()
+}
+
 /// Makes, finds and removes index files.
 #[derive(Debug)]
 pub(crate) struct Sealer {
@@ -185,7 +190,7 @@ impl Sealer {
 
     /// Removes all index files.
     pub(crate) fn remove_all(&self, names: &[String]) -> Result<(), StorageError> {
-        for name in names.iter().filter(|name| sealed::file_positions(name).is_some()) {
+        for name in names.iter().filter(|name| is_index_file(name)) {
             self.storage.remove(name).map_err(StorageError::io("remove", name))?;
         }
         Ok(())

@@ -158,7 +158,7 @@ impl Committer {
         done.inspect_err(|error| self.syncer.fail(error))
     }
 
-    /// Reads what others wrote, and removes what an appender left that died while it went on to a new segment.
+    /// Reads what others wrote, and settles what an appender left that died while it made room.
     fn go_to_end(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
         let marks = &self.view.marks;
         if self.view.catch_up(writer)? {
@@ -166,6 +166,7 @@ impl Committer {
         }
         if marks.is_rolling() {
             writer.remove_successors()?;
+            writer.settle_empty()?;
             marks.set_rolling(false);
         }
         Ok(())

@@ -41,9 +41,8 @@ impl LogWriter {
         let mut length = READ_BYTES;
         while self.end.offset < stop && self.end.last != Some(Kind::End) {
             let (start, left) = (self.end.offset, stop - self.end.offset);
-            let count = usize::try_from(length.min(left)).expect("bounded by a frame's length");
-            self.buffer.resize(count, 0);
-            self.segment.read(&mut self.buffer, start)?;
+            // Whoever goes on in the next segment may cut this one behind its last frame at any moment.
+            self.segment.read_some(&mut self.buffer, start, length.min(left))?;
             let read = recovery::frames(&self.buffer, &mut self.end, |frame, end| visit(&frame, end));
             let stopped = read.map_err(|what| self.segment.corrupt(self.end.offset, what))?;
             match stopped {
@@ -72,7 +71,7 @@ impl LogWriter {
     }
 
     /// An empty segment may have been made longer for a batch that needed it.
-    fn look_at_header(&mut self) -> Result<(), StorageError> {
+    pub(super) fn look_at_header(&mut self) -> Result<(), StorageError> {
         let (header, checksum) = self.segment.header()?;
         self.end = End { recorded_at: self.end.recorded_at, ..End::of_empty(header, checksum) };
         Ok(())

@@ -358,4 +358,50 @@ mod tests {
         checksums.dedup();
         assert_eq!(checksums.len(), 2 * others.len());
     }
+
+    /// The bytes of a frame with everything in it, written out: a change here needs another version of the format.
+    #[test]
+    fn the_bytes_of_a_frame_are_those_of_version_2() {
+        let header = Header {
+            kind: Kind::Batch,
+            first_position: 7,
+            recorded_at: 0x0102_0304_0506_0708,
+            durable: 6,
+            durable_end: 64,
+            previous: 5,
+        };
+        let id = Some(Uuid::from_bytes([0xAB; 16]));
+        let event = crate::Event::new("Type", &["a:1", "b"], b"data", Some(b"meta"), id).unwrap();
+        let query = crate::Query::items(vec![crate::QueryItem::new(&["Type"], &["a:1"]).unwrap()]).unwrap();
+        let guards = condition::encode(&[
+            AppendCondition { query, after: 3 },
+            AppendCondition { query: crate::Query::All, after: 6 },
+        ]);
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        let seed = StoreSeed::new(Uuid::from_bytes([7; 16]));
+        let events = std::iter::once(event.encoded());
+        encode(&mut bytes, seed, (1, 64), &header, events, &guards.unwrap(), |offset, length| {
+            places.push((offset, length));
+        });
+        let expected = [
+            &b"cpf\x01\x01\0\0\0\xA8\0\0\0\x01\0\0\0\x07\0\0\0\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01"[..],
+            b"\x06\0\0\0\0\0\0\0\x40\0\0\0\0\0\0\0\x05\0\0\0\x3E\0\0\0\x22\0\0\0",
+            &HEADER_CHECKSUM.to_le_bytes(),
+            b"\x2E\0\0\0",
+            &RECORD_CHECKSUM.to_le_bytes(),
+            b"\x08\x07\x06\x05\x04\x03\x02\x01\x03\x04\x02\0\x04\0\0\0\x04\0\0\0",
+            &[0xAB; 16],
+            b"Type\x03a:1\x01bdatameta",
+            b"\x02\0\x03\0\0\0\0\0\0\0\x01\0\x01\0\x01\x04Type\x03a:1\x06\0\0\0\0\0\0\0\0\0",
+            &[0; 4],
+            &FRAME_CHECKSUM.to_le_bytes(),
+        ];
+        assert_eq!(bytes, expected.concat(), "the format has changed: it needs another version");
+        assert_eq!(places, [(128, 62)]);
+    }
+
+    /// Computed by another program.
+    const HEADER_CHECKSUM: u32 = 3_643_696_877;
+    const RECORD_CHECKSUM: u32 = 960_068_517;
+    const FRAME_CHECKSUM: u32 = 148_835_320;
 }

@@ -138,8 +138,12 @@ impl Segment {
         SegmentHeader::decode(bytes).map_err(|what| self.corrupt(0, what))
     }
 
+    /// Reads bytes that are stored there: a file that ends before them has lost its end.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        self.file.read_exact_at(buffer, offset).map_err(StorageError::io("read", self.name()))
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => self.corrupt(offset, "the file ends before what is stored here"),
+            _ => StorageError::io("read", self.name())(error),
+        })
     }
 
     /// Reads up to `count` bytes from `offset` on, as far as the file goes. It may be cut behind its last frame meanwhile.
@@ -250,4 +254,24 @@ mod tests {
         assert!(segment.sync().is_err());
         assert!(segment.sync().is_err());
     }
+
+    #[test]
+    fn the_bytes_of_a_segment_header_are_those_of_version_2() {
+        let store = Uuid::from_bytes([7; 16]);
+        let header = SegmentHeader { store, first_position: 9, capacity: 4096, previous: 0x0A0B_0C0D };
+        let expected = [
+            &b"cplog\r\n\x1a\x02\0\0\0\0\0\0\0"[..],
+            &[7; 16],
+            b"\x09\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\x0D\x0C\x0B\x0A\0\0\0\0\0\0\0\0",
+            &HEADER_CHECKSUM.to_le_bytes(),
+        ];
+        let (bytes, checksum) = header.encode();
+        assert_eq!(bytes.to_vec(), expected.concat(), "the format has changed: it needs another version");
+        assert_eq!(checksum, HEADER_CHECKSUM);
+        assert_eq!(SegmentHeader::decode(&bytes), Ok((header, checksum)));
+        assert_eq!(file_name(9), "00000000000000000009.log");
+    }
+
+    /// Computed by another program.
+    const HEADER_CHECKSUM: u32 = 3_725_143_915;
 }

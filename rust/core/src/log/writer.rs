@@ -204,6 +204,21 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Makes an empty segment what its header says it is. Whoever was making it longer may have died, before or after it
+    /// got its new header, whose checksum the first frame quotes.
+    pub(crate) fn settle_empty(&mut self) -> Result<(), StorageError> {
+        if self.end.last.is_some() {
+            return Ok(());
+        }
+        self.look_at_header()?;
+        let (file, capacity) = (&self.segment.file, self.end.header.capacity);
+        if self.segment.len()? > capacity {
+            let cut = file.truncate(capacity).and_then(|()| file.sync_all());
+            cut.map_err(StorageError::io("cut", self.segment.name()))?;
+        }
+        Ok(())
+    }
+
     /// Ends this segment and goes on in the next.
     ///
     /// The next segment is made first, so a segment that has ended without one shows a loss. The old segment is durable

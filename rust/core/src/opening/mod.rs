@@ -20,7 +20,7 @@ use crate::log::{
     FIRST_SEGMENT_BYTES, LogWriter, Point, Segment, SegmentMaker, Segments, StoreSeed, is_prepared,
 };
 use crate::processes::{MARKS_FILE, Marks, SharedLock};
-use crate::sealing::{self, Sealer};
+use crate::sealing::{self, Sealer, is_index_file};
 use crate::storage::{Storage, TEMPORARY};
 use crate::store::Options;
 use scan::Found;
@@ -88,13 +88,14 @@ impl Opening {
             }
         };
         let Found { segment, end, unsynced, unused } = found;
-        let writer = self.writer(segment, end);
+        let mut writer = self.writer(segment, end);
         let marks = Marks::map(storage, writer.store())?;
         // Up to here a damaged log is as it was found.
         marks.check(&writer.reach())?;
         for tail in unsynced {
             tail.rewrite()?;
         }
+        writer.settle_empty()?;
         if let Some(name) = unused {
             storage.remove(&name).map_err(StorageError::io("remove", &name))?;
         }
@@ -109,7 +110,8 @@ impl Opening {
     fn begin(&self, names: &[String]) -> Result<(Sealer, Index, Found), StorageError> {
         // These are made after the first segment: a store that has them has had a log, and starting anew would hide its
         // loss.
-        if let Some(file) = names.iter().find(|name| [MARKS_FILE, CURSORS_FILE].contains(&name.as_str())) {
+        let shows = |name: &str| name == MARKS_FILE || name == CURSORS_FILE || is_index_file(name);
+        if let Some(file) = names.iter().find(|name| shows(name)) {
             let what = format!("the log is missing, but {file} shows that there was one");
             return Err(StorageError::Corrupt(Corruption { file: segment::file_name(1), offset: 0, what }));
         }
@@ -145,7 +147,8 @@ impl Opening {
         let segment = self.segments.get(point.segment).ok()?;
         let (header, _) = segment.header().ok()?;
         let length = usize::try_from(point.offset.checked_sub(point.last_offset)?).ok()?;
-        if header.store != store || header.first_position != point.segment || length > MAX_FRAME_BYTES {
+        let is_inside = length <= MAX_FRAME_BYTES && point.offset <= segment.len().ok()?;
+        if header.store != store || header.first_position != point.segment || !is_inside {
             return None;
         }
         let mut bytes = vec![0; length];

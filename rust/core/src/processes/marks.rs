@@ -120,6 +120,7 @@ impl Marks {
         self.set(Word::BootLow, boot as u64);
         self.set(Word::Rolling, 0);
         self.set(Word::PreparedAt, 0);
+        self.set(Word::Round, 0);
         self.set(Word::SyncingTo, 0);
         self.set(Word::Exclusive, if exclusive { u64::from(std::process::id()) } else { 0 });
         self.mark(Word::Written).publish(self.store, end);
@@ -300,4 +301,42 @@ impl Marks {
     fn set(&self, word: Word, value: u64) {
         self.word(word).store(value, Ordering::Release);
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Memory;
+
+    #[test]
+    fn what_a_damaged_page_says_of_syncs_is_forgotten_when_it_is_made_anew() {
+        let (storage, store) = (Memory::default(), Uuid::from_bytes([7; 16]));
+        let page = storage.shared_page(MARKS_FILE).unwrap();
+        page.words().iter().for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
+        let marks = Marks::map(&storage, store).unwrap();
+        marks.rebuild(&storage, Reach::default(), &[], false).unwrap();
+        assert_eq!(marks.sync_round(), (0, 0));
+    }
+
+    #[test]
+    fn the_words_of_the_marks_are_those_of_version_3() {
+        let (storage, store) = (Memory::default(), Uuid::from_bytes([7; 16]));
+        let marks = Marks::map(&storage, store).unwrap();
+        marks.rebuild(&storage, Reach { segment: 1, end: 64, position: 9 }, &[21, 22], true).unwrap();
+        marks.poison("no");
+        let words: Vec<(usize, u64)> = (0..)
+            .zip(storage.shared_page(MARKS_FILE).unwrap().words())
+            .map(|(number, word)| (number, word.load(Ordering::Relaxed)))
+            .filter(|(_, word)| *word != 0)
+            .collect();
+        let (id, sum, pid) = (0x0707_0707_0707_0707, CHECKSUM, u64::from(std::process::id()));
+        let mark = |at: usize| [(at, 1), (at + 5, 1), (at + 6, 64), (at + 7, 9), (at + 8, sum)];
+        let mut expected = vec![(0, u64::from_le_bytes(*b"cpmarks\x03")), (1, id), (2, id), (5, 1), (9, pid)];
+        expected.extend([mark(16), mark(32)].concat());
+        expected.extend([(48, 21), (49, 22), (64, 1), (65, 2), (66, u64::from_le_bytes(*b"no\0\0\0\0\0\0"))]);
+        assert_eq!(words, expected, "the format has changed: it needs another version");
+    }
+
+    /// Computed by another program.
+    const CHECKSUM: u64 = 6_438_670_420;
 }

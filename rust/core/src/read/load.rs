@@ -77,9 +77,13 @@ fn next_run<'a>(view: &View, found: &'a [Found]) -> Result<(Run<'a>, &'a [Found]
             break;
         }
         let to = match length {
-            Some(length) => from + length,
-            None => segment.len()?,
+            Some(length) if length <= MAX_CHUNK_BYTES => from + length,
+            // Where an event is stored is not believed further than its segment goes.
+            _ => segment.len()?.min(from.saturating_add(length.unwrap_or(u64::MAX))),
         };
+        if to <= from {
+            return Err(segment.corrupt(from, format!("the segment ends before event {position}")));
+        }
         let apart = from > end.saturating_add(MAX_GAP_BYTES) || to.saturating_add(MAX_GAP_BYTES) < start;
         if count > 0 && (apart || end.max(to) - start.min(from) > MAX_CHUNK_BYTES) {
             break;

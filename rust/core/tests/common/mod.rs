@@ -2,8 +2,14 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub mod failing;
+pub mod files;
+pub mod listing;
+pub mod lives;
 pub mod model;
 pub mod simulated;
+
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,14 +20,32 @@ use counterpoint::{
 
 /// How often a randomised test goes round: a hundred times as often in a soak.
 pub fn rounds(short: usize) -> usize {
-    if std::env::var_os("COUNTERPOINT_SOAK").is_some() { short * 100 } else { short }
+    if is_soak() { short * 100 } else { short }
+}
+
+/// Whether the long forms of the tests run.
+pub fn is_soak() -> bool {
+    std::env::var("COUNTERPOINT_SOAK").is_ok_and(|soak| !["", "0"].contains(&&*soak))
+}
+
+/// How long a part of a soak may take: its share of `COUNTERPOINT_SOAK_SECONDS`, an hour if nothing is said. `None` where
+/// the short form runs.
+pub fn soak_time(share: f64) -> Option<Duration> {
+    let seconds = std::env::var("COUNTERPOINT_SOAK_SECONDS").ok();
+    let seconds: f64 = seconds.map_or(3600.0, |seconds| seconds.parse().expect("a number of seconds"));
+    is_soak().then(|| Duration::from_secs_f64(seconds * share))
+}
+
+/// The seed of what is random, which is printed; `COUNTERPOINT_SEED` repeats a run.
+pub fn seed() -> u64 {
+    let seed = std::env::var("COUNTERPOINT_SEED").map_or(7, |seed| seed.parse().expect("a number"));
+    println!("COUNTERPOINT_SEED={seed}");
+    seed
 }
 
 /// Chance, from a seed that is printed when the test fails; `COUNTERPOINT_SEED` repeats a run.
 pub fn chance() -> impl FnMut() -> bool {
-    let seed = std::env::var("COUNTERPOINT_SEED").map_or(7, |seed| seed.parse().expect("a number"));
-    println!("COUNTERPOINT_SEED={seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = StdRng::seed_from_u64(seed());
     move || rng.random_bool(0.5)
 }
 
@@ -59,9 +83,13 @@ pub fn all(store: &Store) -> Vec<SequencedEvent> {
 
 /// Verifies the store, in which nothing may be found.
 pub fn assert_whole(store: &Store) -> Verification {
-    let mut verify = store.verify().unwrap();
-    while verify.step().unwrap() {}
-    let verification = verify.result();
+    let verification = verified(store);
     assert_eq!(verification.findings, []);
     verification
+}
+
+pub fn verified(store: &Store) -> Verification {
+    let mut verify = store.verify().unwrap();
+    while verify.step().unwrap() {}
+    verify.result()
 }

@@ -1,20 +1,25 @@
 //! A disk that loses what was not synced, and fails on demand.
 //!
 //! A file has the bytes that a process sees and the bytes that a power loss leaves. Syncing copies the first to the
-//! second, where they were written since the last sync; a crash keeps, of what was not synced, any subset of sectors.
-//! Names behave alike with the directory's sync.
+//! second, where they were written since the last sync; a crash keeps, of what was not synced, any subset of sectors,
+//! or parts of them, or leaves garbage there. Names behave alike with the directory's sync.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use counterpoint::storage::{LockFile, MappedFile, Memory, SharedPage, Storage, StorageFile};
+use counterpoint::storage::{
+    LockFile, LockKind, MappedFile, Memory, PAGE_WORDS, SharedPage, Storage, StorageFile,
+};
 use parking_lot::Mutex;
 
+use super::failing::{EIO, Faults, Operation, Order};
+
 const SECTOR: usize = 512;
+/// The name of the page that processes share.
+const MARKS: &str = "marks";
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -22,6 +27,8 @@ struct Contents {
     durable: Vec<u8>,
     /// The sectors written since the last sync.
     dirty: BTreeSet<usize>,
+    /// How many syncs have failed.
+    failed_syncs: u64,
 }
 
 impl Contents {
@@ -44,32 +51,40 @@ impl Contents {
     }
 }
 
-/// What is called before each sync of a file.
-#[derive(Clone)]
-struct Hook(Arc<dyn Fn() + Send + Sync>);
-
-impl fmt::Debug for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
-    }
+/// What becomes of something that was not synced when the power is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Lost,
+    Kept,
+    /// So many bytes of it were written.
+    Torn(usize),
+    /// The device was in the middle of it: anything may be there, which this number chooses.
+    Garbage(u64),
 }
 
-#[derive(Debug, Default)]
-struct Faults {
-    before_sync: Mutex<Option<Hook>>,
-    operations: AtomicU64,
-    /// The first operation that fails, counted from 1; 0 for none.
-    fail_at: AtomicU64,
-    /// How many fail from there on.
-    fail_count: AtomicU64,
-}
-
-impl Faults {
-    fn operation(&self) -> io::Result<()> {
-        let number = self.operations.fetch_add(1, Ordering::SeqCst) + 1;
-        let first = self.fail_at.load(Ordering::SeqCst);
-        let failing = first > 0 && number >= first && number - first < self.fail_count.load(Ordering::SeqCst);
-        if failing { Err(io::Error::other("injected failure")) } else { Ok(()) }
+impl Fate {
+    /// What a sector holds that was to change from `old` to `new`. One that is overwritten is written whole or not at all,
+    /// as design.md assumes; where there was nothing yet, a part of it may be there, or garbage.
+    fn apply(self, old: &mut [u8], new: &[u8]) {
+        let overwrites = old.iter().zip(new).any(|(old, new)| *old != 0 && old != new);
+        match self {
+            Self::Torn(bytes) if overwrites && bytes < new.len() / 2 => {}
+            Self::Torn(_) | Self::Garbage(_) if overwrites => old.copy_from_slice(new),
+            Self::Lost => {}
+            Self::Kept => old.copy_from_slice(new),
+            Self::Torn(bytes) => {
+                let bytes = bytes.min(new.len());
+                old[..bytes].copy_from_slice(&new[..bytes]);
+            }
+            Self::Garbage(mut chooses) => {
+                // What was to stay as it was stays: writing the same bytes again changes nothing on a device.
+                for (old, new) in old.iter_mut().zip(new).filter(|(old, new)| old != new) {
+                    chooses =
+                        chooses.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(new.to_owned().into());
+                    *old = (chooses >> 56) as u8;
+                }
+            }
+        }
     }
 }
 
@@ -78,86 +93,133 @@ pub struct SimulatedDisk {
     seen: Mutex<HashMap<String, Arc<Mutex<Contents>>>>,
     durable: Mutex<HashMap<String, Arc<Mutex<Contents>>>>,
     faults: Arc<Faults>,
+    /// The marks as they were written back at some time before; none of them if they never were.
+    written_back: Mutex<Option<Vec<u64>>>,
     others: Memory,
 }
 
 impl SimulatedDisk {
     /// Makes `count` operations fail, beginning with the `number`-th from now; earlier orders are void.
     pub fn fail(&self, number: u64, count: u64) {
-        self.faults.fail_count.store(count, Ordering::SeqCst);
-        self.faults.fail_at.store(self.operations() + number, Ordering::SeqCst);
+        self.faults.give(Some(Order { number, count, ..Order::default() }));
+    }
+
+    /// Makes operations fail as the order says, or none.
+    pub fn order(&self, order: Option<Order>) {
+        self.faults.give(order);
     }
 
     pub fn operations(&self) -> u64 {
-        self.faults.operations.load(Ordering::SeqCst)
+        self.faults.operations()
+    }
+
+    /// How many operations of each kind there were.
+    pub fn counts(&self) -> BTreeMap<Operation, u64> {
+        self.faults.counts()
     }
 
     /// Has `hook` called before each sync of a file, so that a test can hold one up.
     pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
-        *self.faults.before_sync.lock() = Some(Hook(Arc::new(hook)));
+        self.observe(move |operation| {
+            if operation == Operation::Sync {
+                hook()
+            }
+        });
+    }
+
+    /// Has `hook` called before each operation. The disk can be looked at from there, and crashed.
+    pub fn observe(&self, hook: impl Fn(Operation) + Send + Sync + 'static) {
+        self.faults.observe(Some(Arc::new(hook)));
+    }
+
+    /// Ends that.
+    pub fn look_away(&self) {
+        self.faults.observe(None);
     }
 
     /// The disk as it may be after a power loss now. `keep` says whether an unsynced sector or name survived.
     pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
-        // Shared pages are written back at any time, but never before they are written. This one is as it was before the
-        // files are looked at: a mark that moves meanwhile may speak of what the files looked at did not have yet.
-        let page = |disk: &Self| disk.others.shared_page("marks").expect("memory has room");
-        let marks: Vec<u64> = page(self).words().iter().map(|word| word.load(Ordering::SeqCst)).collect();
+        self.crash_as(|| if keep() { Fate::Kept } else { Fate::Lost }, &mut || Fate::Kept)
+    }
+
+    /// The same with fates of every kind. The words of the shared marks have fates of their own: they are written back at
+    /// any time, but never before they are written.
+    pub fn crash_as(&self, mut fate: impl FnMut() -> Fate, word: &mut dyn FnMut() -> Fate) -> Self {
+        // The page is as it was before the files are looked at: a mark that moves meanwhile may speak of what the files
+        // looked at did not have yet.
+        let marks = self.marks();
+        let _still = self.faults.world.write();
         let mut names = self.durable.lock().clone();
+        let keep = |fate: Fate| fate == Fate::Kept;
         for (name, file) in self.seen.lock().iter() {
-            if names.get(name).is_none_or(|durable| !Arc::ptr_eq(durable, file)) && keep() {
+            if names.get(name).is_none_or(|durable| !Arc::ptr_eq(durable, file)) && keep(fate()) {
                 names.insert(name.clone(), Arc::clone(file));
             }
         }
-        names.retain(|name, _| self.seen.lock().contains_key(name) || keep());
+        names.retain(|name, _| self.seen.lock().contains_key(name) || keep(fate()));
         let after = Self::default();
         for (name, file) in names {
-            let file = file.lock();
-            let length = if keep() { file.seen.len() } else { file.durable.len() };
-            let mut bytes = file.durable.clone();
-            bytes.resize(length, 0);
-            for start in (0..length.min(file.seen.len())).step_by(SECTOR) {
-                let sector = start..(start + SECTOR).min(length).min(file.seen.len());
-                if bytes[sector.clone()] != file.seen[sector.clone()] && keep() {
-                    bytes[sector.clone()].copy_from_slice(&file.seen[sector]);
-                }
-            }
-            let contents = Contents { seen: bytes.clone(), durable: bytes, dirty: BTreeSet::new() };
+            let bytes = survivors(&file.lock(), &mut fate);
+            let contents = Contents { seen: bytes.clone(), durable: bytes, ..Contents::default() };
             let contents = Arc::new(Mutex::new(contents));
             after.seen.lock().insert(name.clone(), Arc::clone(&contents));
             after.durable.lock().insert(name, contents);
         }
-        for (word, survived) in marks.into_iter().zip(page(&after).words()) {
-            survived.store(word, Ordering::SeqCst);
+        let Some(marks) = marks else { return after };
+        let before = self.written_back.lock().clone();
+        let survived: Vec<u64> =
+            (0..PAGE_WORDS)
+                .map(|number| {
+                    if keep(word()) { marks[number] } else { before.as_ref().map_or(0, |page| page[number]) }
+                })
+                .collect();
+        if before.is_some() || survived.iter().any(|word| *word != 0) {
+            let page = after.others.shared_page(MARKS).expect("memory has room");
+            page.words().iter().zip(survived).for_each(|(to, word)| to.store(word, Ordering::SeqCst));
         }
         after
     }
 
+    /// What a system does whenever it likes.
+    pub fn write_marks_back(&self) {
+        if let Some(marks) = self.marks() {
+            *self.written_back.lock() = Some(marks);
+        }
+    }
+
+    /// The page of the shared marks, if there is one.
+    fn marks(&self) -> Option<Vec<u64>> {
+        let is_there = self.others.list().expect("memory can be listed").iter().any(|name| name == MARKS);
+        let page = is_there.then(|| self.others.shared_page(MARKS).expect("memory has room"))?;
+        Some(page.words().iter().map(|word| word.load(Ordering::SeqCst)).collect())
+    }
+
     fn file(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let contents = self.seen.lock().get(name).cloned().ok_or(ErrorKind::NotFound)?;
-        Ok(Arc::new(SimulatedFile { contents, faults: Arc::clone(&self.faults) }))
+        let told_of = AtomicU64::new(contents.lock().failed_syncs);
+        Ok(Arc::new(SimulatedFile { contents, told_of, faults: Arc::clone(&self.faults) }))
     }
 }
 
 impl Storage for SimulatedDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        self.faults.operation()?;
-        Ok(self.seen.lock().keys().cloned().collect())
+        let _still = self.faults.operation(Operation::List)?;
+        Ok(self.seen.lock().keys().cloned().chain(self.others.list()?).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Create)?;
         self.seen.lock().insert(name.to_owned(), Arc::default());
         self.file(name)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Open)?;
         self.file(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Rename)?;
         let mut seen = self.seen.lock();
         let file = seen.remove(from).ok_or(ErrorKind::NotFound)?;
         seen.insert(to.to_owned(), file);
@@ -165,21 +227,24 @@ impl Storage for SimulatedDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Remove)?;
         self.seen.lock().remove(name).map(drop).ok_or(ErrorKind::NotFound.into())
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::SyncDirectory)?;
         *self.durable.lock() = self.seen.lock().clone();
+        self.write_marks_back();
         Ok(())
     }
 
     fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
-        self.others.lock_file(name)
+        let _still = self.faults.operation(Operation::Lock)?;
+        Ok(Box::new(SimulatedLock { lock: self.others.lock_file(name)?, faults: Arc::clone(&self.faults) }))
     }
 
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
+        let _still = self.faults.operation(Operation::Page)?;
         self.others.shared_page(name)
     }
 
@@ -191,6 +256,8 @@ impl Storage for SimulatedDisk {
 #[derive(Debug)]
 struct SimulatedFile {
     contents: Arc<Mutex<Contents>>,
+    /// As on Linux, everybody who had the file open is told once of a sync that failed.
+    told_of: AtomicU64,
     faults: Arc<Faults>,
 }
 
@@ -200,7 +267,7 @@ impl StorageFile for SimulatedFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Read)?;
         let contents = self.contents.lock();
         let start = offset as usize;
         let found = contents.seen.get(start..start + buffer.len()).ok_or(ErrorKind::UnexpectedEof)?;
@@ -209,36 +276,47 @@ impl StorageFile for SimulatedFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let failed = self.faults.operation();
+        let failed = self.faults.operation(Operation::Write);
         // A write that fails has written a part.
-        let bytes = if failed.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-        self.contents.lock().write(bytes, offset as usize);
-        failed
+        let written = if failed.is_ok() { bytes.len() } else { self.faults.part_of(bytes.len()) };
+        if written > 0 {
+            self.contents.lock().write(&bytes[..written], offset as usize);
+        }
+        failed.map(drop)
     }
 
     fn preallocate(&self, from: u64, length: u64) -> io::Result<()> {
-        self.faults.operation()?;
-        self.contents.lock().write(&vec![0; (length - from) as usize], from as usize);
-        Ok(())
+        let failed = self.faults.operation(Operation::Preallocate);
+        let bytes = length.saturating_sub(from) as usize;
+        let written = if failed.is_ok() { bytes } else { self.faults.part_of(bytes) };
+        if written > 0 {
+            self.contents.lock().write(&vec![0; written], from as usize);
+        }
+        failed.map(drop)
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Truncate)?;
         self.contents.lock().seen.truncate(length as usize);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let hook = self.faults.before_sync.lock().clone();
-        hook.inspect(|hook| hook.0());
-        let failed = self.faults.operation();
+        let failed = self.faults.operation(Operation::Sync);
         let mut contents = self.contents.lock();
-        match failed {
-            Ok(()) => contents.sync(),
-            // As on Linux: what could not be written counts as clean, and the disk never gets it.
-            Err(_) => contents.dirty.clear(),
+        match &failed {
+            Ok(_) => contents.sync(),
+            Err(_) => {
+                // What could not be written counts as clean, and the disk never gets it.
+                contents.dirty.clear();
+                contents.failed_syncs += 1;
+            }
         }
-        failed
+        let told_of = self.told_of.swap(contents.failed_syncs, Ordering::SeqCst);
+        if failed.is_ok() && told_of < contents.failed_syncs {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        failed.map(drop)
     }
 
     fn sync_all(&self) -> io::Result<()> {
@@ -246,7 +324,7 @@ impl StorageFile for SimulatedFile {
     }
 
     fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
-        self.faults.operation()?;
+        let _still = self.faults.operation(Operation::Map)?;
         Ok(Arc::new(Snapshot(self.contents.lock().seen.clone())))
     }
 }
@@ -260,4 +338,49 @@ impl MappedFile for Snapshot {
     }
 
     fn release(&self, _: Range<usize>) {}
+}
+
+#[derive(Debug)]
+struct SimulatedLock {
+    lock: Box<dyn LockFile>,
+    faults: Arc<Faults>,
+}
+
+impl LockFile for SimulatedLock {
+    fn lock(&self) -> io::Result<()> {
+        drop(self.faults.operation(Operation::Lock)?);
+        self.lock.lock()
+    }
+
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        drop(self.faults.operation(Operation::Lock)?);
+        self.lock.try_lock(kind)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.lock.unlock()
+    }
+
+    fn id(&self) -> io::Result<u64> {
+        self.lock.id()
+    }
+}
+
+/// What a file holds after a power loss.
+fn survivors(file: &Contents, fate: &mut impl FnMut() -> Fate) -> Vec<u8> {
+    let (durable, seen) = (file.durable.len(), file.seen.len());
+    let length = match fate() {
+        Fate::Kept | Fate::Garbage(_) => seen,
+        Fate::Lost => durable,
+        Fate::Torn(sectors) => durable.min(seen) + (durable.abs_diff(seen)).min(sectors * SECTOR),
+    };
+    let mut bytes = file.durable.clone();
+    bytes.resize(length, 0);
+    for start in (0..length.min(seen)).step_by(SECTOR) {
+        let sector = start..(start + SECTOR).min(length).min(seen);
+        if bytes[sector.clone()] != file.seen[sector.clone()] {
+            fate().apply(&mut bytes[sector.clone()], &file.seen[sector]);
+        }
+    }
+    bytes
 }
