@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSliceMut};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -17,8 +17,9 @@ use rustix::fs::{Advice, Timespec, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2};
 use rustix::thread::futex;
 
+use super::bus::Watch;
 use super::locks::DiskLock;
-use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{BELLS, DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
 
 /// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
 /// the sync of a small frame a little faster, but selective reads slower by a quarter, since each has to be found.
@@ -39,8 +40,11 @@ pub struct Disk {
 impl Disk {
     /// Opens the directory, creating it and its parents if they do not exist.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
-            return Err(Errno::NOTDIR.into());
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(Errno::NOTDIR.into()),
+            // To make what is there but cannot be looked at would say that it exists.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
         let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
         fs::create_dir_all(path)?;
@@ -107,7 +111,8 @@ impl Storage for Disk {
             // Written, not only extended: a full disk must be an error here and not a signal later.
             file.write_all_at(&[0; PAGE_BYTES], 0)?;
         }
-        Ok(Arc::new(MappedPage(MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?)))
+        let mapped = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
+        Ok(Arc::new(MappedPage { watch: Watch::begin(mapped.as_mut_ptr() as usize), mapped, file }))
     }
 
     fn boot_id(&self) -> io::Result<u128> {
@@ -206,7 +211,12 @@ impl MappedFile for MappedDisk {
 }
 
 #[derive(Debug)]
-struct MappedPage(MmapRaw);
+struct MappedPage {
+    /// First, so that it ends before the page is unmapped.
+    watch: Watch,
+    mapped: MmapRaw,
+    file: File,
+}
 
 impl MappedPage {
     /// A bell and the number of those who wait for it: the halves of a word, since a futex is 32 bits wide.
@@ -224,7 +234,7 @@ impl MappedPage {
 
 impl SharedPage for MappedPage {
     fn words(&self) -> &[AtomicU64; PAGE_WORDS] {
-        let page = self.0.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
+        let page = self.mapped.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
         // SAFETY: the mapping is PAGE_BYTES long, page-aligned, writable and lives as long as `self`; atomics
         // make concurrent access from this and other processes defined. There is no way to share words between
         // processes without it. Should somebody cut the file short, the process gets a bus error: `docs/design.md`
@@ -233,6 +243,16 @@ impl SharedPage for MappedPage {
         unsafe {
             &*page
         }
+    }
+
+    fn trouble(&self) -> Option<io::Error> {
+        if !self.watch.is_lost() {
+            return None;
+        }
+        // The signal did not say why. A write to a word that nobody uses does, unless it is taken by now.
+        let unused = (PAGE_WORDS - BELLS - 1) * size_of::<u64>();
+        let told = self.file.write_all_at(&[0; size_of::<u64>()], unused as u64);
+        Some(told.err().unwrap_or_else(|| Errno::IO.into()))
     }
 
     fn rings(&self, bell: usize) -> u32 {
