@@ -56,31 +56,6 @@ def test_a_file_system_that_is_shut_down_loses_nothing_acknowledged_and_ends_nob
                 image, told = mounts.make(kind, tmp_path / f"image{turn}"), []
 
 
-IDLE = """
-    store = cp.open(sys.argv[1])
-    store.append([event("idle.0.0")])
-    def wait():
-        try:
-            store.wait(1)
-        except cp.StoreClosed:
-            say("waited")
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    say("open")
-    sys.stdin.readline()
-    try:
-        say("appended", store.append([event("idle.3.0")]))
-    except cp.StorageError as error:
-        say(type(error).__name__, "Input/output error" in str(error))
-    try:
-        cp.open(sys.argv[1])
-    except (cp.StorageError, OSError) as error:
-        say("opening", error.errno)
-    store.close()
-    waiting.join()
-"""
-
-
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_idle_store_whose_file_system_is_shut_down_says_so(
@@ -88,7 +63,7 @@ def test_an_idle_store_whose_file_system_is_shut_down_says_so(
 ) -> None:
     """The shared page has been written to the disk, so that the next change to it asks the file system."""
     image, at = mounts.make(kind, tmp_path / "image"), tmp_path / "mount"
-    with mounts.mounted(image, kind, at), writers.talking(IDLE, at / "store") as process:
+    with mounts.mounted(image, kind, at), writers.talking(writers.IDLE, at / "store", "Input/output error") as process:
         assert process.line() == "open"
         time.sleep(1.2)  # Until it is sealed.
         mounts.command("sync")
@@ -96,7 +71,7 @@ def test_an_idle_store_whose_file_system_is_shut_down_says_so(
         process.say("go")
         assert process.line() in ("StorageError True", "PoisonedError True")
         assert process.line() == "opening 5"
-        assert process.line() == "waited"
+        assert process.line() == "waited 1"
         assert process.ends() == 0
     with mounts.mounted(image, kind, at):
         assert checker.check(at / "store", [], tmp_path / "told", appends=False) == 1

@@ -70,6 +70,39 @@ for line in sys.stdin:
 """
 
 
+IDLE = """
+    waited = []
+    store = cp.open(sys.argv[1])
+    store.append([event("idle.0.0")])
+    def wait():
+        try:
+            store.wait(1)
+        except cp.StoreClosed:
+            pass
+        waited.append(1)
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    say("open")
+    sys.stdin.readline()
+    try:
+        say("appended", store.append([event("idle.3.0")]))
+    except cp.StorageError as error:
+        say(type(error).__name__, sys.argv[2] in str(error))
+    try:
+        cp.open(sys.argv[1]).close()
+        say("opened")
+    except (cp.StorageError, OSError) as error:
+        say("opening", error.errno)
+    try:
+        store.close()
+    except cp.StorageError as error:
+        say(type(error).__name__, sys.argv[2] in str(error))
+    waiting.join()
+    say("waited", len(waited))
+"""
+"""A store that nothing happens to until a line comes; it then says what an append and an opening meet."""
+
+
 class Process:
     """A program that says lines, each of which is waited for so long and no longer.
 

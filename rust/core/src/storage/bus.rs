@@ -5,7 +5,10 @@
 //! the process. So the page is exchanged for a copy of it that is this process's own, and counts as lost: nothing that is
 //! said in it reaches the others any more.
 
-#![expect(unsafe_code, reason = "signals and mappings are beyond what the language knows; each place says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "signals and mappings are beyond what the language knows; each place says why it is sound"
+)]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -102,8 +105,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
 
 /// Puts a copy in the place of a page; `false` if that cannot be. The access that failed is then tried again.
 fn exchange(page: &Watched) -> bool {
-    let begun =
-        page.state.compare_exchange(SHARED, BEING_EXCHANGED, Ordering::AcqRel, Ordering::Acquire);
+    let begun = page.state.compare_exchange(SHARED, BEING_EXCHANGED, Ordering::AcqRel, Ordering::Acquire);
     if begun.is_err() {
         // Another thread is at it, or has done it.
         while page.state.load(Ordering::Acquire) == BEING_EXCHANGED {

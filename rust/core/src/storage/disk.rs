@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
@@ -19,7 +19,9 @@ use rustix::thread::futex;
 
 use super::bus::Watch;
 use super::locks::DiskLock;
-use super::{BELLS, DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{
+    BELLS, DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile,
+};
 
 /// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
 /// the sync of a small frame a little faster, but selective reads slower by a quarter, since each has to be found.
@@ -112,7 +114,8 @@ impl Storage for Disk {
             file.write_all_at(&[0; PAGE_BYTES], 0)?;
         }
         let mapped = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
-        Ok(Arc::new(MappedPage { watch: Watch::begin(mapped.as_mut_ptr() as usize), mapped, file }))
+        let watch = Watch::begin(mapped.as_mut_ptr() as usize);
+        Ok(Arc::new(MappedPage { watch, mapped, file, why_lost: OnceLock::new() }))
     }
 
     fn boot_id(&self) -> io::Result<u128> {
@@ -216,6 +219,8 @@ struct MappedPage {
     watch: Watch,
     mapped: MmapRaw,
     file: File,
+    /// The error number that says why the page was lost, if it can be told.
+    why_lost: OnceLock<Option<i32>>,
 }
 
 impl MappedPage {
@@ -249,10 +254,16 @@ impl SharedPage for MappedPage {
         if !self.watch.is_lost() {
             return None;
         }
-        // The signal did not say why. A write to a word that nobody uses does, unless it is taken by now.
+        // The signal did not say why. A write to a word that nobody uses does, where that is refused as well.
         let unused = (PAGE_WORDS - BELLS - 1) * size_of::<u64>();
-        let told = self.file.write_all_at(&[0; size_of::<u64>()], unused as u64);
-        Some(told.err().unwrap_or_else(|| Errno::IO.into()))
+        let why = self.why_lost.get_or_init(|| {
+            self.file
+                .write_all_at(&[0; size_of::<u64>()], unused as u64)
+                .err()
+                .and_then(|error| error.raw_os_error())
+        });
+        let unknown = || io::Error::other("the file system does not take it, as when it is full or failing");
+        Some(why.map_or_else(unknown, io::Error::from_raw_os_error))
     }
 
     fn rings(&self, bell: usize) -> u32 {
