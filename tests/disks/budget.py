@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from tests.budget import SOAK
 
-SECONDS = float(os.environ.get("COUNTERPOINT_SOAK_SECONDS") or 3600) / 6
-"""The share that each of them has of the time of a soak."""
+SECONDS = float(os.environ.get("COUNTERPOINT_SOAK_SECONDS") or 3600) / 30
+"""The share that each test has of the time of a soak: there are about so many."""
 
 
 def turns(default: int, soak: int) -> Iterator[int]:

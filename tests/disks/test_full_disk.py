@@ -43,7 +43,9 @@ def check_what_they_said(processes: list[writers.Writer], full: str = FULL, numb
         assert process.read >= max(told, default=0)
         assert "read" not in process.failed
     assert any(
-        process.failed.get(tried, ("", ""))[0] == "StorageError" for process in processes for tried in ("open", "append")
+        process.failed.get(tried, ("", ""))[0] == "StorageError"
+        for process in processes
+        for tried in ("open", "append")
     )
 
 

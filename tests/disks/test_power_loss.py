@@ -60,7 +60,9 @@ def surviving(write: device.Write, likely: float, chance: random.Random) -> list
     return [(start, start + SECTOR) for start in sectors if chance.random() < likely]
 
 
-def record(home: Path, kind: str, durability: str, chance: random.Random) -> tuple[list[writers.Writer], Path]:
+def record(
+    home: Path, kind: str, durability: str, chance: random.Random
+) -> tuple[list[writers.Writer], Path]:
     """Two processes append on a device, and one of them is killed and replaced. What they said, and the journal."""
     at = home / "mount"
     shutil.copyfile(home / "empty", home / "image")
@@ -99,7 +101,9 @@ def test_whatever_a_device_may_hold_when_the_power_fails_has_all_that_was_acknow
                 history.copy(cut, chance, home / "cut")
                 expected = [append for sequence, append in told if sequence <= cut]
                 with mounts.mounted(home / "cut", kind, home / "mount") as at:
-                    events = checker.check(at / "store", expected if durability == "fsync" else [], home / "told")
+                    events = checker.check(
+                        at / "store", expected if durability == "fsync" else [], home / "told"
+                    )
                 assert events <= 3 * sum(len(process.told) + 1 for process in processes)
                 images += 1
     print(f"{kind}, {durability}: {images} images")

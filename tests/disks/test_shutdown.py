@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.budget import SEED, tries
+from tests.budget import SEED, SOAK, tries
 from tests.disks import budget, mounts, writers
 from tests.disks.needs import need
 
@@ -56,14 +56,17 @@ def test_a_file_system_that_is_shut_down_loses_nothing_acknowledged_and_ends_nob
                 image, told = mounts.make(kind, tmp_path / f"image{turn}"), []
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", HOWS if SOAK else [mounts.AT_ONCE])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_idle_store_whose_file_system_is_shut_down_says_so(
     tmp_path: Path, checker: writers.Checker, kind: str, how: int
 ) -> None:
     """The shared page has been written to the disk, so that the next change to it asks the file system."""
     image, at = mounts.make(kind, tmp_path / "image"), tmp_path / "mount"
-    with mounts.mounted(image, kind, at), writers.talking(writers.IDLE, at / "store", "Input/output error") as process:
+    with (
+        mounts.mounted(image, kind, at),
+        writers.talking(writers.IDLE, at / "store", "Input/output error") as process,
+    ):
         assert process.line() == "open"
         time.sleep(1.2)  # Until it is sealed.
         mounts.command("sync")

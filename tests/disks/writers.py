@@ -126,7 +126,6 @@ class Process:
         line, _, self._said = self._said.partition(b"\n")
         return line.decode()
 
-
     def say(self, what: object) -> None:
         """Sends it a line."""
         members.tell(self.process, what)
