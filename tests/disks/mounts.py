@@ -24,6 +24,8 @@ _NEW_MOUNTS = 0x00020000
 _SHUTDOWN = 0x8004587D
 """The request of both ext4 and XFS to stop at once, as after an error that they cannot live with."""
 
+_PROCESS_MADVISE, _PAGE_OUT = 440, 21
+
 SYNCED_FIRST, LOG_SYNCED_FIRST, AT_ONCE = 0, 1, 2
 """What a file system may still write when it is shut down."""
 
@@ -145,6 +147,23 @@ def fill(file: Path, leave: int = 0) -> None:
             filling.truncate(max(0, end - leave))
     except OSError as error:
         assert error.errno == errno.ENOSPC  # Not even for an empty file.
+
+
+def forget_pages(process: int) -> None:
+    """Has the kernel let go of all pages of files that it can read again, also of those that the process has mapped of
+    a store's index."""
+    libc, pidfd = ctypes.CDLL(None, use_errno=True), os.pidfd_open(process)
+    try:
+        for line in Path(f"/proc/{process}/maps").read_text().splitlines():
+            if line.endswith(".idx"):
+                start, end = (int(number, 16) for number in line.split()[0].split("-"))
+                told = (ctypes.c_size_t * 2)(start, end - start)
+                done = libc.syscall(_PROCESS_MADVISE, pidfd, told, ctypes.c_size_t(1), _PAGE_OUT, 0)
+                assert done == end - start, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(pidfd)
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("1")
 
 
 def shut_down(at: Path, how: int) -> None:

@@ -1,9 +1,12 @@
-//! What becomes of a shared page that its file system fails to take a change of.
+//! What becomes of a mapped page that its file system fails to give, or to take a change of.
 //!
-//! After each time that a page was written to the disk, the next change to it asks the file system again. One that has
-//! been shut down, or is full and copies on write, refuses, for which there is no error but a signal: SIGBUS, which ends
-//! the process. So the page is exchanged for a copy of it that is this process's own, and counts as lost: nothing that is
-//! said in it reaches the others any more.
+//! There is no error for it but a signal, SIGBUS, which ends the process. A page of an index file fails to be read as any
+//! other part of a disk may. And after each time that the shared page was written to the disk, the next change to it asks
+//! the file system again: one that has been shut down, or is full and copies on write, refuses.
+//!
+//! So the page is exchanged, and the mapping counts as lost. In the place of the shared page is then a copy of it that is
+//! this process's own: nothing that is said in it reaches the others any more. In that of a page that cannot be read are
+//! zeros, so nothing that was found in the file since is to be believed.
 
 #![expect(
     unsafe_code,
@@ -11,60 +14,85 @@
 )]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use libc::{c_int, c_void, siginfo_t};
 
 use super::PAGE_BYTES;
 
-/// How many pages can be watched, one for each open store. Further ones go without.
-const MAX_PAGES: usize = 256;
+/// How many mappings can be watched: one for each open store, and one for each of its index files. Further ones go without.
+const MAX_MAPPINGS: usize = 1024;
 
-const SHARED: u32 = 0;
+const WHOLE: u32 = 0;
 const BEING_EXCHANGED: u32 = 1;
 const LOST: u32 = 2;
 
+/// What the address of a place in the table is while it is not that of a mapping: free, or not filled in yet.
+const FREE: usize = 0;
+const TAKEN: usize = 1;
+
 /// Fixed, because a signal handler must not allocate or wait for a lock.
-static PAGES: [Watched; MAX_PAGES] =
-    [const { Watched { address: AtomicUsize::new(0), state: AtomicU32::new(SHARED) } }; MAX_PAGES];
+static MAPPINGS: [Watched; MAX_MAPPINGS] = [const {
+    Watched {
+        address: AtomicUsize::new(FREE),
+        length: AtomicUsize::new(0),
+        is_shared: AtomicBool::new(false),
+        state: AtomicU32::new(WHOLE),
+    }
+}; MAX_MAPPINGS];
 /// Who handled the signal before us, and gets what is none of ours.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// A page in the table; no page if the address is 0.
+/// A mapping in the table.
 #[derive(Debug)]
 struct Watched {
     address: AtomicUsize,
+    length: AtomicUsize,
+    /// Whether it is a page that others change too, and not a file that is read.
+    is_shared: AtomicBool,
     state: AtomicU32,
 }
 
-/// A place in the table, given up when dropped: before the page is unmapped.
+/// A place in the table, given up when dropped: before the mapping is gone.
 #[derive(Debug)]
 pub(super) struct Watch(Option<&'static Watched>);
 
 impl Watch {
-    /// Watches over the mapped page that begins at the address.
-    pub(super) fn begin(address: usize) -> Self {
+    /// Watches over the page that begins at the address, which is mapped for reading and writing.
+    pub(super) fn shared_page(address: usize) -> Self {
+        Self::begin(address, PAGE_BYTES, true)
+    }
+
+    /// Watches over a file that is mapped for reading.
+    pub(super) fn file(address: usize, length: usize) -> Self {
+        Self::begin(address, length, false)
+    }
+
+    fn begin(address: usize, length: usize, is_shared: bool) -> Self {
         BEFORE.get_or_init(install);
-        let take = |page: &&Watched| {
-            page.address.compare_exchange(0, address, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let take = |place: &&Watched| {
+            place.address.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
-        let place = PAGES.iter().find(take);
-        if let Some(page) = place {
-            page.state.store(SHARED, Ordering::Release);
+        let place = MAPPINGS.iter().find(take);
+        if let Some(place) = place {
+            place.length.store(length, Ordering::Relaxed);
+            place.is_shared.store(is_shared, Ordering::Relaxed);
+            place.state.store(WHOLE, Ordering::Relaxed);
+            place.address.store(address, Ordering::Release);
         }
         Self(place)
     }
 
-    /// Whether the page is not the shared one any more.
+    /// Whether a page of it was exchanged.
     pub(super) fn is_lost(&self) -> bool {
-        self.0.is_some_and(|page| page.state.load(Ordering::Acquire) != SHARED)
+        self.0.is_some_and(|place| place.state.load(Ordering::Acquire) != WHOLE)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(page) = self.0 {
-            page.address.store(0, Ordering::Release);
+        if let Some(place) = self.0 {
+            place.address.store(FREE, Ordering::Release);
         }
     }
 }
@@ -92,29 +120,45 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     let (address, errno) = unsafe { ((*info).si_addr() as usize, libc::__errno_location()) };
     // SAFETY: as above. The code that was interrupted must find it unchanged.
     let kept = unsafe { *errno };
-    let is_ours = |page: &&Watched| {
-        let start = page.address.load(Ordering::Acquire);
-        start != 0 && (start..start + PAGE_BYTES).contains(&address)
+    let is_ours = |place: &&Watched| {
+        let start = place.address.load(Ordering::Acquire);
+        start > TAKEN && (start..start + place.length.load(Ordering::Relaxed)).contains(&address)
     };
-    if !PAGES.iter().find(is_ours).is_some_and(exchange) {
+    let exchanged = MAPPINGS.iter().find(is_ours).is_some_and(|place| {
+        if place.is_shared.load(Ordering::Relaxed) { exchange(place) } else { blank(place, address) }
+    });
+    if !exchanged {
         pass_on(signal, info, context);
     }
     // SAFETY: as above.
     unsafe { *errno = kept };
 }
 
-/// Puts a copy in the place of a page; `false` if that cannot be. The access that failed is then tried again.
-fn exchange(page: &Watched) -> bool {
-    let begun = page.state.compare_exchange(SHARED, BEING_EXCHANGED, Ordering::AcqRel, Ordering::Acquire);
+/// Puts zeros in the place of a page that cannot be read; `false` if that cannot be. The access that failed is then
+/// tried again.
+fn blank(place: &Watched, address: usize) -> bool {
+    // First: who finds the zeros has to find out about them.
+    place.state.store(LOST, Ordering::Release);
+    let start = (address / PAGE_BYTES * PAGE_BYTES) as *mut c_void;
+    // SAFETY: the page is inside a mapping of ours, which is read-only and has no more of a promise than its checksums.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        libc::mmap(start, PAGE_BYTES, libc::PROT_READ, flags, -1, 0) == start
+    }
+}
+
+/// Puts a copy in the place of a shared page; `false` if that cannot be.
+fn exchange(place: &Watched) -> bool {
+    let begun = place.state.compare_exchange(WHOLE, BEING_EXCHANGED, Ordering::AcqRel, Ordering::Acquire);
     if begun.is_err() {
         // Another thread is at it, or has done it.
-        while page.state.load(Ordering::Acquire) == BEING_EXCHANGED {
+        while place.state.load(Ordering::Acquire) == BEING_EXCHANGED {
             std::hint::spin_loop();
         }
-        return page.state.load(Ordering::Acquire) == LOST;
+        return place.state.load(Ordering::Acquire) == LOST;
     }
-    let done = copy_over(page.address.load(Ordering::Acquire));
-    page.state.store(if done { LOST } else { SHARED }, Ordering::Release);
+    let done = copy_over(place.address.load(Ordering::Acquire));
+    place.state.store(if done { LOST } else { WHOLE }, Ordering::Release);
     done
 }
 
@@ -180,7 +224,7 @@ mod tests {
         // SAFETY: mapped, aligned, and live until the end of the test.
         let word = unsafe { AtomicU64::from_ptr(page.as_mut_ptr().cast()) };
         word.store(7, Ordering::SeqCst);
-        let watch = Watch::begin(page.as_mut_ptr() as usize);
+        let watch = Watch::shared_page(page.as_mut_ptr() as usize);
         assert!(!watch.is_lost());
         assert!(exchange(watch.0.unwrap()));
         assert!(watch.is_lost());
@@ -189,5 +233,19 @@ mod tests {
         let mut shared = [0; 8];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut shared, 0).unwrap();
         assert_eq!(u64::from_le_bytes(shared), 7, "what is said in the copy does not reach the file");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_any_more_reads_as_zeros_and_says_so() {
+        let file = tempfile::tempfile().unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[7; 3 * PAGE_BYTES], 0).unwrap();
+        // SAFETY: that the file is cut short below is what is tested.
+        let mapped = unsafe { memmap2::Mmap::map(&file).unwrap() };
+        let watch = Watch::file(mapped.as_ptr() as usize, mapped.len());
+        file.set_len(PAGE_BYTES as u64).unwrap();
+        assert_eq!(mapped[0], 7);
+        assert!(!watch.is_lost());
+        assert_eq!(mapped[2 * PAGE_BYTES], 0);
+        assert!(watch.is_lost());
     }
 }

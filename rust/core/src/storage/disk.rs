@@ -114,7 +114,7 @@ impl Storage for Disk {
             file.write_all_at(&[0; PAGE_BYTES], 0)?;
         }
         let mapped = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
-        let watch = Watch::begin(mapped.as_mut_ptr() as usize);
+        let watch = Watch::shared_page(mapped.as_mut_ptr() as usize);
         Ok(Arc::new(MappedPage { watch, mapped, file, why_lost: OnceLock::new() }))
     }
 
@@ -181,25 +181,33 @@ impl StorageFile for DiskFile {
 
     fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
         // SAFETY: only files that are complete and never written again are mapped, so the bytes do not change under
-        // the slice. Should somebody cut the file short, the process gets a bus error: `docs/design.md` says so under
-        // what is assumed of the world. Copying each page into memory of our own instead would double the memory
-        // that an index takes.
+        // the slice, but for pages that cannot be read: those are zeros from then on, and whoever has used the slice
+        // asks whether there were any. Copying each page into memory of our own instead would double the memory that
+        // an index takes.
         #[expect(unsafe_code, reason = "see above")]
         let mapped = unsafe { Mmap::map(&self.0)? };
-        Ok(Arc::new(MappedDisk(mapped)))
+        Ok(Arc::new(MappedDisk { watch: Watch::file(mapped.as_ptr() as usize, mapped.len()), mapped }))
     }
 }
 
 #[derive(Debug)]
-struct MappedDisk(Mmap);
+struct MappedDisk {
+    /// First, so that it ends before the file is unmapped.
+    watch: Watch,
+    mapped: Mmap,
+}
 
 impl MappedFile for MappedDisk {
     fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.mapped
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.watch.is_lost()
     }
 
     fn release(&self, range: Range<usize>) {
-        let (start, end) = (range.start / PAGE_BYTES * PAGE_BYTES, range.end.min(self.0.len()));
+        let (start, end) = (range.start / PAGE_BYTES * PAGE_BYTES, range.end.min(self.mapped.len()));
         if start >= end {
             return;
         }
@@ -207,7 +215,7 @@ impl MappedFile for MappedDisk {
         // the same file again when it is next needed, so no byte of the slice changes.
         #[expect(unsafe_code, reason = "see above")]
         let released =
-            unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+            unsafe { self.mapped.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
         // A hint: memory that stays resident is no error.
         drop(released);
     }

@@ -81,6 +81,11 @@ pub trait StorageFile: Debug + Send + Sync {
 pub trait MappedFile: Debug + Send + Sync {
     /// All bytes of the file.
     fn bytes(&self) -> &[u8];
+    /// Whether every byte that was read came from the file. If not, some were zeros in the place of what could not be
+    /// read: to be asked after the last of them was used.
+    fn is_whole(&self) -> bool {
+        true
+    }
     /// A hint that this range is not needed for now, so that resident memory stays flat. The bytes stay readable.
     fn release(&self, range: Range<usize>);
 }
