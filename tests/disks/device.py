@@ -56,7 +56,7 @@ class Page:
         self._words[3] = after
         self._words[2] = times
 
-    def fail_flushes(self, times: int = 1) -> None:
+    def fail_flushes(self, times: int) -> None:
         """From now on so many flushes fail."""
         self._words[5] = times
 

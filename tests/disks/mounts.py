@@ -29,12 +29,24 @@ _PROCESS_MADVISE, _PAGE_OUT = 440, 21
 SYNCED_FIRST, LOG_SYNCED_FIRST, AT_ONCE = 0, 1, 2
 """What a file system may still write when it is shut down."""
 
-SMALLEST = {"ext4": 16 << 20, "xfs": 300 << 20, "btrfs": 128 << 20}
-"""Bytes of the smallest device that each is made on here. Files with holes: they take what is written."""
+SMALLEST = {"ext4": 64 << 20, "xfs": 300 << 20, "btrfs": 128 << 20}
+"""Bytes of the device that each is made on here. Files with holes: they take what is written."""
 
 _MAKE = {
     # The sizes of blocks and inodes are those of a disk of usual size, not of a small one.
-    "ext4": ["mkfs.ext4", "-q", "-F", "-b", "4096", "-I", "256", "-E", "lazy_itable_init=0,nodiscard"],
+    "ext4": [
+        "mkfs.ext4",
+        "-q",
+        "-F",
+        "-b",
+        "4096",
+        "-I",
+        "256",
+        "-N",
+        "1024",
+        "-E",
+        "lazy_itable_init=0,nodiscard",
+    ],
     "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
     "btrfs": ["mkfs.btrfs", "-q", "-f", "-K", "--mixed"],
 }
@@ -142,16 +154,20 @@ def fill(file: Path, leave: int = 0) -> None:
                     os.posix_fallocate(filling.fileno(), end, step)
                     end += step
                 except OSError as error:
-                    assert error.errno == errno.ENOSPC
+                    if error.errno != errno.ENOSPC:
+                        raise
                     step //= 2
             filling.truncate(max(0, end - leave))
     except OSError as error:
-        assert error.errno == errno.ENOSPC  # Not even for an empty file.
+        if error.errno != errno.ENOSPC:  # There is none for an empty file.
+            raise
 
 
 def forget_pages(process: int) -> None:
-    """Has the kernel let go of all pages of files that it can read again, also of those that the process has mapped of
-    a store's index."""
+    """Has the kernel let go of all pages of files that it can read again.
+
+    That includes those of a store's index that the process has mapped.
+    """
     libc, pidfd = ctypes.CDLL(None, use_errno=True), os.pidfd_open(process)
     try:
         for line in Path(f"/proc/{process}/maps").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""A disk that fails to read: an index file is mapped, so the kernel has no error for that but a signal. F2."""
+"""A disk that fails to read. An index file is mapped: the kernel has no error for that but a signal. F2."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.timeout(tries(120, 0)), need("mounting", "loop", "fuse
 
 MAKE = """
     with cp.open(sys.argv[1]) as store:
-        store.append([cp.RawEvent("A", f"reads.{n * 3}.0".encode(), [f"n:{n % 5000}"]) for n in range(20_000)])
+        numbers = range(20_000)
+        store.append([cp.RawEvent("A", f"reads.{n * 3}.0".encode(), [f"n:{n % 5000}"]) for n in numbers])
     assert any(name.endswith(".idx") for name in os.listdir(sys.argv[1]))
 """
 
@@ -36,14 +37,15 @@ READ = """
 def test_an_index_page_that_cannot_be_read_is_an_error_and_ends_nobody(
     tmp_path: Path, checker: writers.Checker, again: bool
 ) -> None:
-    """Neither when it is first needed nor when it was pushed out of memory and is read again: no answer without what
-    could not be read."""
+    """Neither when it is first needed nor when it was pushed out of memory and is read again.
+
+    No answer lacks what could not be read.
+    """
     image, at = mounts.make("ext4", tmp_path / "image", 64 << 20), tmp_path / "mount"
     events = {n: "read " + " ".join(str(n + 1 + more) for more in range(0, 20_000, 5000)) for n in (77, 1234)}
     with mounts.disk(tmp_path, image) as disk, ExitStack() as mounted:
-        with mounts.mounted(disk.file, "ext4", at):
-            with writers.talking(MAKE, at / "store") as process:
-                assert process.ends() == 0
+        with mounts.mounted(disk.file, "ext4", at), writers.talking(MAKE, at / "store") as process:
+            assert process.ends() == 0
         # From here on nothing of it is in memory.
         mounted.enter_context(mounts.mounted(disk.file, "ext4", at))
         with writers.talking(READ, at / "store") as process:

@@ -1,7 +1,8 @@
 """The power fails: what a device may hold then, made from a journal of its writes and flushes. F1.
 
-Up to the last flush before the moment all writes are there; of those after it, each may be there, in whole or in
-part. Such an image is mounted, so that the file system recovers as well, and the store on it opened and checked.
+Up to the last flush before the moment all writes are there; of those after it, each may be there, in whole or
+in part. Such an image is mounted, so that the file system recovers as well, and the store on it opened and
+checked.
 """
 
 import random
@@ -63,7 +64,8 @@ def surviving(write: device.Write, likely: float, chance: random.Random) -> list
 def record(
     home: Path, kind: str, durability: str, chance: random.Random
 ) -> tuple[list[writers.Writer], Path]:
-    """Two processes append on a device, and one of them is killed and replaced. What they said, and the journal."""
+    """Two processes append on a device, and one of them is killed and replaced. Returns what they said, and the
+    journal."""
     at = home / "mount"
     shutil.copyfile(home / "empty", home / "image")
     with (

@@ -1,7 +1,7 @@
 """A file system stops working under load, as it does when its device is gone. I3, I8, I9, F2.
 
-From then on every call fails, and the page that the processes share can be read but not written. Nobody hangs or
-is ended by a signal, and once the file system is mounted again all that was acknowledged is there.
+From then on every call fails, and the page that the processes share can be read but not written. Nobody hangs
+or is ended by a signal, and once the file system is mounted again all that was acknowledged is there.
 """
 
 import random

@@ -98,7 +98,8 @@ def interfering(process: subprocess.Popen[str], call: str, what: str, log: Path)
 
 
 def run_with(path: Path, name: str, checker: writers.Checker, call: str, what: str, told: list[str]) -> int:
-    """Opens, appends, reads and closes while a call fails, and checks what is there then. How often it failed."""
+    """Opens, appends, reads and closes while a call fails, and checks what is there then. Returns how often it
+    failed."""
     log = path.with_name("log")
     failed: dict[str, tuple[str, str]] = {}
     with writers.talking(VICTIM, path, name) as victim:
@@ -119,7 +120,7 @@ def run_with(path: Path, name: str, checker: writers.Checker, call: str, what: s
 
 
 def check_what_it_said(failed: dict[str, tuple[str, str]], what: str) -> None:
-    number = getattr(errno, what.split(":")[0].removeprefix("error="))
+    number = getattr(errno, what.split(":", maxsplit=1)[0].removeprefix("error="))
     for tried, (kind, text) in failed.items():
         assert kind in ("StorageError", "PoisonedError", "MemoryError") or (
             tried == "open" and issubclass(getattr(builtins, kind), OSError)

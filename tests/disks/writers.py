@@ -148,8 +148,8 @@ class Writer(Process):
     def __init__(self, process: subprocess.Popen[str]) -> None:
         super().__init__(process)
         self.told: list[tuple[int, int, str]] = []
-        """Of each acknowledged append: how much the device had done when it was, how often it had failed when it
-        began, and `name size last`."""
+        """Of each acknowledged append: how much the device had done when it was, how often it had failed when
+        it began, and `name size last`."""
         self.failed: dict[str, tuple[str, str, str]] = {}
         """By what was tried: kind of error, errno, text."""
         self.read = -1
@@ -215,8 +215,8 @@ class Checker(Process):
     """A process that opens stores and says whether they are what they have to be."""
 
     def check(self, store: Path, told: Sequence[str], notes: Path, *, appends: bool = True) -> int:
-        """All that was acknowledged is there, whole, once and in its place; `verify` finds nothing; the store takes
-        appends. Returns how many events there are."""
+        """All that was acknowledged is there, whole, once and in its place; `verify` finds nothing; the store
+        takes appends. Returns how many events there are."""
         notes.write_text("".join(f"{line}\n" for line in told))
         self.say(f"{store} {notes} {'appends' if appends else 'reads'}")
         said, _, rest = self.line().partition(" ")
