@@ -64,8 +64,10 @@ def surviving(write: device.Write, likely: float, chance: random.Random) -> list
 def record(
     home: Path, kind: str, durability: str, chance: random.Random
 ) -> tuple[list[writers.Writer], Path]:
-    """Two processes append on a device, and one of them is killed and replaced. Returns what they said, and the
-    journal."""
+    """Two processes append on a device, and one of them is killed and replaced.
+
+    Returns what they said, and the journal.
+    """
     at = home / "mount"
     shutil.copyfile(home / "empty", home / "image")
     with (

@@ -98,8 +98,10 @@ def interfering(process: subprocess.Popen[str], call: str, what: str, log: Path)
 
 
 def run_with(path: Path, name: str, checker: writers.Checker, call: str, what: str, told: list[str]) -> int:
-    """Opens, appends, reads and closes while a call fails, and checks what is there then. Returns how often it
-    failed."""
+    """Opens, appends, reads and closes while a call fails, and checks what is there then.
+
+    Returns how often it failed.
+    """
     log = path.with_name("log")
     failed: dict[str, tuple[str, str]] = {}
     with writers.talking(VICTIM, path, name) as victim:

@@ -63,7 +63,7 @@ for line in sys.stdin:
             result = store.verify()
             assert result and not result.findings, result
             if appends == "appends":
-                assert store.append([event("checker.0.0")]) == len(log) + 1
+                assert store.append([event(f"checker{len(log)}.0.0")]) == len(log) + 1
         say("sound", len(log))
     except BaseException:
         say("unsound", repr(traceback.format_exc()))
