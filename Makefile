@@ -26,7 +26,8 @@ rust-test:
 	cargo test -q --doc -p counterpoint
 
 python-test: $(VENV)/built
-	$(BIN)/python -m pytest -q
+	@tests/disks/packages
+	$(BIN)/python -m pytest -q -rs
 
 # The wheel as a user gets it: alone in a new environment, away from this directory.
 wheel-test: $(VENV)-wheel/tested
@@ -83,6 +84,7 @@ soak: export COUNTERPOINT_SEED := $(or $(COUNTERPOINT_SEED),$(shell date +%s))
 soak: export COUNTERPOINT_SOAK_SECONDS := $(or $(COUNTERPOINT_SOAK_SECONDS),3600)
 soak: $(VENV)/built
 	@echo "COUNTERPOINT_SEED=$(COUNTERPOINT_SEED) COUNTERPOINT_SOAK_SECONDS=$(COUNTERPOINT_SOAK_SECONDS)"
+	@tests/disks/packages
 	PROPTEST_CASES=20000 PROPTEST_RNG_SEED=$(COUNTERPOINT_SEED) cargo test --release -p counterpoint -- --show-output
 	$(BIN)/python -m pytest --timeout 0
 

@@ -241,7 +241,13 @@ impl Sealer {
         write: impl FnOnce(&dyn StorageFile) -> io::Result<()>,
     ) -> Result<(), StorageError> {
         let file = self.storage.create(unfinished).map_err(StorageError::io("create", unfinished))?;
-        write(&*file).and_then(|()| file.sync_all()).map_err(StorageError::io("write", unfinished))?;
+        write(&*file)
+            .and_then(|()| file.sync_all())
+            .map_err(StorageError::io("write", unfinished))
+            .inspect_err(
+                // The log needs the room more, if it was that.
+                |_| drop(self.storage.remove(unfinished)),
+            )?;
         self.storage.rename(unfinished, name).map_err(StorageError::io("rename", unfinished))
     }
 }

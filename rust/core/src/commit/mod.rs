@@ -215,6 +215,8 @@ impl Committer {
             return Ok(());
         }
         self.syncer.wrote(writer.reach());
+        // The others have to know of it before it is acknowledged, or they would write over it.
+        self.syncer.check()?;
         if marks.is_rolling() {
             marks.set_rolling(false);
             writer.trim();

@@ -112,10 +112,15 @@ impl Syncer {
         let (round, _) = marks.sync_round();
         let needed = !is_enough(&marks.durable());
         if needed {
+            self.check()?;
             let written = marks.written();
             marks.sync_begins(written.position);
             // Whatever came before this segment was durable before the segment was written to.
-            self.segments.get(written.segment)?.sync()?;
+            let synced = self.segments.get(written.segment)?.sync();
+            // While the lock is held: who has opened the file since is not told of the failure by a sync of its own. Nor
+            // is this one of a failure that somebody met meanwhile who went on to a new segment.
+            synced.inspect_err(|error| self.fail(error))?;
+            self.check()?;
             marks.publish_durable(written);
             marks.sync_ends();
         }

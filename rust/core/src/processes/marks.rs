@@ -8,7 +8,7 @@
 //! word 0 magic and version | 1, 2 store id | 3, 4 boot id | 5 epoch | 6 rolling | 7 prepared at | 8 index generation
 //!      9 process that has the store for itself | 10 number of the sync | 11 position that it reaches
 //!      16 written mark | 32 durable mark | 48..54 lock ids | 64 poisoned, 65 length and 66.. text of its cause
-//!      200..216 who waits for the append lock | 509 to 511 bells
+//!      200..216 who waits for the append lock | 508 nothing: written to see whether the page can be | 509 to 511 bells
 //! ```
 
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl Marks {
         self.words(Word::Turns, TURN_WORDS).iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.set(Word::Poisoned, 0);
         self.word(Word::Epoch).fetch_add(1, Ordering::AcqRel);
-        Ok(())
+        self.page.trouble().map_or(Ok(()), |trouble| Err(StorageError::io("write", MARKS_FILE)(trouble)))
     }
 
     /// Makes sure that the page and the locks are the ones that the other members use.
@@ -242,7 +242,7 @@ impl Marks {
 
     /// Tells all members that nothing may be appended any more. The first cause stays.
     pub(crate) fn poison(&self, cause: &str) {
-        if self.is_poisoned() {
+        if self.get(Word::Poisoned) != 0 {
             return;
         }
         let kept = cause.floor_char_boundary(MAX_CAUSE_BYTES);
@@ -257,14 +257,12 @@ impl Marks {
         self.set(Word::Poisoned, 1);
     }
 
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.get(Word::Poisoned) != 0
-    }
-
-    /// Why the store is poisoned, if it is.
+    /// Why the store is poisoned, if it is. A page that cannot be written is as good as poison: what this process says
+    /// does not reach the others any more.
     pub(crate) fn poison_cause(&self) -> Option<String> {
-        if !self.is_poisoned() {
-            return None;
+        if self.get(Word::Poisoned) == 0 {
+            let trouble = self.page.trouble()?;
+            return Some(StorageError::io("write", MARKS_FILE)(trouble).to_string());
         }
         let words = self.words(Word::Cause, MAX_CAUSE_BYTES / 8).iter();
         let mut text: Vec<u8> = words.flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();

@@ -84,15 +84,18 @@ fn search_part(
             drop(index);
             let window = clip(&positions, part.positions());
             let unconfirmed = !matches!(query, Query::All);
+            let mut searched = end(&window, direction);
             for position in part.matches(query, window.clone(), direction)? {
                 let position = position?;
                 let location = part.location(position)?.expect("the part holds what it finds");
                 let (offset, length) = (u64::from(location.offset), location.length_bound.map(u64::from));
                 if is_enough(Found { position, offset, length, unconfirmed }) {
-                    return Ok(position);
+                    searched = position;
+                    break;
                 }
             }
-            Ok(end(&window, direction))
+            part.check_whole()?;
+            Ok(searched)
         }
         Part::Tail(tail) => {
             let window = match direction {

@@ -3,13 +3,13 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSliceMut};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
@@ -17,8 +17,11 @@ use rustix::fs::{Advice, Timespec, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2};
 use rustix::thread::futex;
 
+use super::bus::Watch;
 use super::locks::DiskLock;
-use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{
+    BELLS, DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile,
+};
 
 /// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
 /// the sync of a small frame a little faster, but selective reads slower by a quarter, since each has to be found.
@@ -39,8 +42,11 @@ pub struct Disk {
 impl Disk {
     /// Opens the directory, creating it and its parents if they do not exist.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
-            return Err(Errno::NOTDIR.into());
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(Errno::NOTDIR.into()),
+            // To make what is there but cannot be looked at would say that it exists.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
         let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
         fs::create_dir_all(path)?;
@@ -107,7 +113,9 @@ impl Storage for Disk {
             // Written, not only extended: a full disk must be an error here and not a signal later.
             file.write_all_at(&[0; PAGE_BYTES], 0)?;
         }
-        Ok(Arc::new(MappedPage(MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?)))
+        let mapped = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
+        let watch = Watch::shared_page(mapped.as_mut_ptr() as usize);
+        Ok(Arc::new(MappedPage { watch, mapped, file, why_lost: OnceLock::new() }))
     }
 
     fn boot_id(&self) -> io::Result<u128> {
@@ -173,25 +181,33 @@ impl StorageFile for DiskFile {
 
     fn map(&self) -> io::Result<Arc<dyn MappedFile>> {
         // SAFETY: only files that are complete and never written again are mapped, so the bytes do not change under
-        // the slice. Should somebody cut the file short, the process gets a bus error: `docs/design.md` says so under
-        // what is assumed of the world. Copying each page into memory of our own instead would double the memory
-        // that an index takes.
+        // the slice, but for pages that cannot be read: those are zeros from then on, and whoever has used the slice
+        // asks whether there were any. Copying each page into memory of our own instead would double the memory that
+        // an index takes.
         #[expect(unsafe_code, reason = "see above")]
         let mapped = unsafe { Mmap::map(&self.0)? };
-        Ok(Arc::new(MappedDisk(mapped)))
+        Ok(Arc::new(MappedDisk { watch: Watch::file(mapped.as_ptr() as usize, mapped.len()), mapped }))
     }
 }
 
 #[derive(Debug)]
-struct MappedDisk(Mmap);
+struct MappedDisk {
+    /// First, so that it ends before the file is unmapped.
+    watch: Watch,
+    mapped: Mmap,
+}
 
 impl MappedFile for MappedDisk {
     fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.mapped
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.watch.is_lost()
     }
 
     fn release(&self, range: Range<usize>) {
-        let (start, end) = (range.start / PAGE_BYTES * PAGE_BYTES, range.end.min(self.0.len()));
+        let (start, end) = (range.start / PAGE_BYTES * PAGE_BYTES, range.end.min(self.mapped.len()));
         if start >= end {
             return;
         }
@@ -199,14 +215,21 @@ impl MappedFile for MappedDisk {
         // the same file again when it is next needed, so no byte of the slice changes.
         #[expect(unsafe_code, reason = "see above")]
         let released =
-            unsafe { self.0.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+            unsafe { self.mapped.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
         // A hint: memory that stays resident is no error.
         drop(released);
     }
 }
 
 #[derive(Debug)]
-struct MappedPage(MmapRaw);
+struct MappedPage {
+    /// First, so that it ends before the page is unmapped.
+    watch: Watch,
+    mapped: MmapRaw,
+    file: File,
+    /// The error number that says why the page was lost, if it can be told.
+    why_lost: OnceLock<Option<i32>>,
+}
 
 impl MappedPage {
     /// A bell and the number of those who wait for it: the halves of a word, since a futex is 32 bits wide.
@@ -224,7 +247,7 @@ impl MappedPage {
 
 impl SharedPage for MappedPage {
     fn words(&self) -> &[AtomicU64; PAGE_WORDS] {
-        let page = self.0.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
+        let page = self.mapped.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
         // SAFETY: the mapping is PAGE_BYTES long, page-aligned, writable and lives as long as `self`; atomics
         // make concurrent access from this and other processes defined. There is no way to share words between
         // processes without it. Should somebody cut the file short, the process gets a bus error: `docs/design.md`
@@ -233,6 +256,22 @@ impl SharedPage for MappedPage {
         unsafe {
             &*page
         }
+    }
+
+    fn trouble(&self) -> Option<io::Error> {
+        if !self.watch.is_lost() {
+            return None;
+        }
+        // The signal did not say why. A write to a word that nobody uses does, where that is refused as well.
+        let unused = (PAGE_WORDS - BELLS - 1) * size_of::<u64>();
+        let why = self.why_lost.get_or_init(|| {
+            self.file
+                .write_all_at(&[0; size_of::<u64>()], unused as u64)
+                .err()
+                .and_then(|error| error.raw_os_error())
+        });
+        let unknown = || io::Error::other("the file system does not take it, as when it is full or failing");
+        Some(why.map_or_else(unknown, io::Error::from_raw_os_error))
     }
 
     fn rings(&self, bell: usize) -> u32 {

@@ -3,6 +3,7 @@
 //! [`Disk`] is a directory; [`Memory`] is the same engine without one. Tests put a failing or crashing
 //! storage behind the same traits.
 
+mod bus;
 mod disk;
 mod locks;
 mod memory;
@@ -80,6 +81,11 @@ pub trait StorageFile: Debug + Send + Sync {
 pub trait MappedFile: Debug + Send + Sync {
     /// All bytes of the file.
     fn bytes(&self) -> &[u8];
+    /// Whether every byte that was read came from the file. If not, some were zeros in the place of what could not be
+    /// read: to be asked after the last of them was used.
+    fn is_whole(&self) -> bool {
+        true
+    }
     /// A hint that this range is not needed for now, so that resident memory stays flat. The bytes stay readable.
     fn release(&self, range: Range<usize>);
 }
@@ -88,6 +94,11 @@ pub trait MappedFile: Debug + Send + Sync {
 pub trait SharedPage: Debug + Send + Sync {
     /// The page as words, so that no access can be torn. The last [`BELLS`] are the bells'.
     fn words(&self) -> &[AtomicU64; PAGE_WORDS];
+    /// Why changes to the page do not reach the others any more, if that is so. Then what is read is as it was, or this
+    /// process's own.
+    fn trouble(&self) -> Option<io::Error> {
+        None
+    }
     /// How often a bell has rung: to be read before looking whether there is anything to wait for.
     fn rings(&self, bell: usize) -> u32;
     /// Rings a bell: wakes up to `count` of those who wait for it, in all processes.

@@ -196,7 +196,8 @@ fn candidates(
         let position = position?;
         Ok((position, part.location(position)?.map_or(0, |found| u64::from(found.offset))))
     };
-    part.matches(query, positions, Direction::Forward)?.take(CANDIDATES).map(located).collect()
+    let found = part.matches(query, positions, Direction::Forward)?.take(CANDIDATES).map(located).collect();
+    part.check_whole().and(found)
 }
 
 fn terms(query: &Query) -> usize {

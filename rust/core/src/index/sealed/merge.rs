@@ -59,7 +59,8 @@ pub(crate) fn merge(inputs: &[Arc<Sealed>], file: &dyn StorageFile) -> Result<()
     }
     let mut source = MergeSource { runs, types: BTreeMap::new(), event_count: shift };
     source.unite_types();
-    assemble::write(&mut source, file)
+    assemble::write(&mut source, file)?;
+    inputs.iter().try_for_each(|input| Ok(input.check_whole()?))
 }
 
 /// An input, and how its numbers become those of the output.

@@ -123,6 +123,11 @@ impl Sealed {
         self.header.sections.checksums.offset + self.header.sections.checksums.length
     }
 
+    /// To be called after an answer is complete: if a page of the file could not be read again, it may be wrong.
+    pub(crate) fn check_whole(&self) -> Result<(), Damaged> {
+        self.pages.check_whole()
+    }
+
     /// Says that offsets and types of these positions are not needed for now, so that a long read keeps memory flat.
     pub(crate) fn release(&self, positions: RangeInclusive<u64>) {
         if let Some(range) =

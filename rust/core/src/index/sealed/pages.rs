@@ -109,6 +109,12 @@ impl Pages {
         Ok(())
     }
 
+    /// To be called after what was found has been used: a page that was verified may have had to be read again, and have
+    /// failed to be.
+    pub(super) fn check_whole(&self) -> Result<(), Damaged> {
+        if self.mapped.is_whole() { Ok(()) } else { Err(self.damaged(0, "a page could not be read")) }
+    }
+
     /// Looks at a page once more, whether it was verified before or not; what is damaged is not used any longer. The
     /// checksums count as one page, the last.
     pub(super) fn check(&self, page: u64) -> Result<(), Damaged> {
