@@ -156,7 +156,11 @@ def test_a_parent_that_was_killed_amid_appends_leaves_no_lock_to_its_children(
         for _ in range(3):
             threading.Thread(target=append, daemon=True).start()
         store.wait(5)
-        children = [forked(lambda: time.sleep(600)) for _ in range(10)]
+        # A child gives up its share of the locks as soon as it runs.
+        runs, says = os.pipe()
+        children = [forked(lambda: (os.write(says, b"x"), time.sleep(600))) for _ in range(10)]
+        for _ in children:
+            assert os.read(runs, 1) == b"x"
         say(*children)
         sys.stdin.read()
     """
