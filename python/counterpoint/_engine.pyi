@@ -234,6 +234,8 @@ class Engine:
         exclusive: bool = False,
     ) -> Engine: ...
     @staticmethod
+    def open_read_only(path: str | PathLike[str]) -> Engine: ...
+    @staticmethod
     def open_memory(
         *,
         durability: Literal["fsync", "os"] = "fsync",

@@ -54,6 +54,16 @@ impl Engine {
         Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
     }
 
+    /// Open the store in a directory to read and follow it, changing nothing.
+    #[staticmethod]
+    fn open_read_only(
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::path)] path: PathBuf,
+    ) -> PyResult<Self> {
+        let options = Options { read_only: true, ..Options::default() };
+        Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
+    }
+
     /// Open a new store in memory. It is the same engine, and takes the same options.
     #[staticmethod]
     #[pyo3(
@@ -85,7 +95,7 @@ impl Engine {
     ) -> PyResult<u64> {
         let Conditions { core, given } = Conditions::from_python(condition)?;
         // Before an iterable is consumed for nothing.
-        let store = self.open_store()?;
+        let store = self.store_to_append_to()?;
         let events = arguments::events(events)?;
         let appended = py.detach(|| store.append(events, core));
         appended.map_err(|error| errors::append(py, error, &given))
@@ -102,7 +112,7 @@ impl Engine {
         future: Py<PyAny>,
     ) -> PyResult<()> {
         let Conditions { core, given } = Conditions::from_python(condition)?;
-        let store = self.open_store()?;
+        let store = self.store_to_append_to()?;
         let answers = answers.get();
         answers.check_process()?;
         let events = arguments::events(events)?;
@@ -246,6 +256,11 @@ impl Engine {
     fn new(opened: Result<Store, OpenError>, directory: Option<&Path>) -> PyResult<Self> {
         let store = opened.map_err(|error| errors::open(directory, error))?;
         Ok(Self { handle: Arc::new(Handle::new(store)) })
+    }
+
+    fn store_to_append_to(&self) -> PyResult<&Store> {
+        let store = self.open_store()?;
+        if store.is_read_only() { Err(errors::read_only("append to it")) } else { Ok(store) }
     }
 
     fn open_store(&self) -> PyResult<&Store> {

@@ -50,8 +50,7 @@ impl Disk {
             File::open(parent)?.sync_all()?;
         }
         let directory = File::open(&path)?;
-        // A process that may not have so many goes without.
-        drop(fcntl_dupfd_cloexec(&directory, DESCRIPTORS - 1));
+        make_room_for_descriptors(&directory);
         Ok(Self { path, directory })
     }
 
@@ -111,14 +110,23 @@ impl Storage for Disk {
     }
 
     fn boot_id(&self) -> io::Result<u128> {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-        u128::from_str_radix(&digits, 16).map_err(io::Error::other)
+        boot_id()
     }
 }
 
+pub(super) fn make_room_for_descriptors(open: &File) {
+    // A process that may not have so many goes without.
+    drop(fcntl_dupfd_cloexec(open, DESCRIPTORS - 1));
+}
+
+pub(super) fn boot_id() -> io::Result<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).map_err(io::Error::other)
+}
+
 #[derive(Debug)]
-struct DiskFile(File);
+pub(super) struct DiskFile(pub(super) File);
 
 impl StorageFile for DiskFile {
     fn len(&self) -> io::Result<u64> {

@@ -6,17 +6,21 @@
 mod disk;
 mod locks;
 mod memory;
+mod overlay;
+mod read_only;
 
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use disk::Disk;
 pub use locks::abandon_locks_after_fork;
 pub use memory::Memory;
+pub(crate) use overlay::Overlay;
+pub use read_only::ReadOnlyDisk;
 
 /// Bytes of a shared page.
 pub const PAGE_BYTES: usize = 4096;
@@ -41,6 +45,15 @@ pub trait Storage: Debug + Send + Sync {
     fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>>;
     /// Maps the first page of a file for all processes that share it, making the file if need be.
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>>;
+    /// Copies the first page of a file, for one who does not share it; `false` if there is none. Words that change meanwhile
+    /// may be torn. A storage whose pages are files must not make one for this.
+    fn look_at_page(&self, name: &str, copy: &[AtomicU64; PAGE_WORDS]) -> io::Result<bool> {
+        let page = self.shared_page(name)?;
+        for (word, copied) in page.words().iter().zip(copy) {
+            copied.store(word.load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        Ok(true)
+    }
     /// Identifies the current run of the operating system: another boot, another number.
     fn boot_id(&self) -> io::Result<u128>;
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub mod frozen;
 pub mod model;
 pub mod simulated;
 
