@@ -69,7 +69,7 @@ def open(  # noqa: A001  reads as cp.open(...)
             raise ValueError(f"a store that is opened with read_only=True takes no {meaningless}")
         if fspath(path) == MEMORY:
             raise ValueError(f"{MEMORY!r} is a new store, which read_only=True would leave empty")
-        return EmbeddedStore(Engine.open_read_only(path), str(fspath(path)))
+        return EmbeddedStore(Engine.open_read_only(path), str(fspath(path)), read_only)
     make = Engine.open_memory if fspath(path) == MEMORY else partial(Engine.open, path, exclusive=exclusive)
     engine = make(
         durability=durability,
@@ -83,10 +83,11 @@ def open(  # noqa: A001  reads as cp.open(...)
 class EmbeddedStore:
     """A store in this process, on disk or in memory. See ``Store`` for what its methods mean."""
 
-    def __init__(self, engine: Engine, path: str) -> None:
+    def __init__(self, engine: Engine, path: str, read_only: bool = False) -> None:
         """Use :func:`open`."""
         self._engine = engine
         self._path = path
+        self._mode = ", read_only=True" if read_only else ""
         self._wakeups = Wakeups(engine.wait)
 
     @property
@@ -212,7 +213,7 @@ class EmbeddedStore:
 
     def __repr__(self) -> str:
         """Name the store."""
-        return f"<EmbeddedStore {self._path!r}{' (closed)' if self.closed else ''}>"
+        return f"<EmbeddedStore {self._path!r}{self._mode}{' (closed)' if self.closed else ''}>"
 
 
 def _items(query: Query) -> tuple[QueryItem, ...] | None:
