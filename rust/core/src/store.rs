@@ -337,6 +337,8 @@ impl Store {
             return Ok(());
         };
         committer.close();
+        // The marks are of use here if they are whole, and do no harm if not.
+        drop(inner.view.marks.check_intact());
         inner.view.marks.ring(Bell::Head);
         committer.work.stop();
         inner.view.sealer.stop();
@@ -387,10 +389,11 @@ impl Inner {
         }
     }
 
-    /// To be called before a head is taken: one who only reads has to look where it is now.
+    /// To be called before a head is taken: one who only reads has to look where it is now, and nobody may take it from marks
+    /// that somebody has damaged.
     pub(crate) fn refresh(&self) -> Result<(), StorageError> {
         match &self.role {
-            Role::Writer(_) => Ok(()),
+            Role::Writer(_) => self.view.marks.check_intact(),
             Role::Reader(reader) => reader.refresh(),
         }
     }

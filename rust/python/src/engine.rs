@@ -260,7 +260,7 @@ impl Engine {
 
     fn store_to_append_to(&self) -> PyResult<&Store> {
         let store = self.open_store()?;
-        if store.is_read_only() { Err(errors::read_only("append to it")) } else { Ok(store) }
+        if store.is_read_only() { Err(errors::read_only("append")) } else { Ok(store) }
     }
 
     fn open_store(&self) -> PyResult<&Store> {

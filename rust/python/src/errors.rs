@@ -67,7 +67,7 @@ pub fn inherited() -> PyErr {
 /// A store that was opened to be read only: what Python's files raise when they are not writable, which is an OSError and a
 /// ValueError. Nothing is wrong with the storage.
 pub fn read_only(attempt: &str) -> PyErr {
-    let text = format!("the store was opened with read_only=True: open it without to {attempt}");
+    let text = format!("the store was opened with read_only=True: to {attempt}, open it without");
     let make = |py: Python<'_>| -> PyResult<PyErr> {
         Ok(PyErr::from_value(py.import("io")?.getattr("UnsupportedOperation")?.call1((text,))?))
     };
@@ -80,7 +80,7 @@ pub fn append(py: Python<'_>, error: AppendError, given: &Given) -> PyErr {
         AppendError::Conflict(conflict) => given.refused(py, conflict).unwrap_or_else(|trouble| trouble),
         AppendError::Invalid(error) => invalid(error),
         AppendError::Closed => closed(),
-        AppendError::ReadOnly => read_only("append to it"),
+        AppendError::ReadOnly => read_only("append"),
         AppendError::Storage(error) => storage(error),
     }
 }

@@ -190,14 +190,35 @@ impl Marks {
         Ok(())
     }
 
-    /// How far the log is written: what conditions are checked against.
-    pub(crate) fn written(&self) -> Reach {
-        self.mark(Word::Written).read()
+    /// Makes sure that nobody has cut the page short or written over it while it is in use. What it says must not be believed
+    /// otherwise: a head that is less than one that was seen, for instance (I5).
+    pub(crate) fn check_intact(&self) -> Result<(), StorageError> {
+        if self.page.check().is_ok() && self.is_intact() {
+            return Ok(());
+        }
+        // For those who find a page of the right length.
+        self.set(Word::Magic, 0);
+        let what = "the shared marks were changed by somebody else: close the store in every process and open it again";
+        Err(StorageError::Corrupt(Corruption {
+            file: MARKS_FILE.to_owned(),
+            offset: 0,
+            what: what.to_owned(),
+        }))
     }
 
-    /// How far the log survives a power loss.
+    fn is_intact(&self) -> bool {
+        let are_whole = || [Word::Written, Word::Durable].map(|word| self.mark(word).witness(self.store));
+        self.get(Word::Magic) == MAGIC && are_whole().iter().all(Option::is_some)
+    }
+
+    /// How far the log is written: what conditions are checked against. Damaged marks call nothing written.
+    pub(crate) fn written(&self) -> Reach {
+        self.mark(Word::Written).witness(self.store).unwrap_or_default()
+    }
+
+    /// How far the log survives a power loss. Damaged marks call nothing durable.
     pub(crate) fn durable(&self) -> Reach {
-        self.mark(Word::Durable).read()
+        self.mark(Word::Durable).witness(self.store).unwrap_or_default()
     }
 
     /// For the holder of the append lock.

@@ -2,19 +2,19 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSliceMut};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
-use rustix::fs::{Advice, Timespec, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2};
+use rustix::fs::{Advice, AtFlags, Dir, Mode, OFlags, Timespec, fadvise, openat, renameat, unlinkat};
+use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2, retry_on_intr};
 use rustix::thread::futex;
 
 use super::locks::DiskLock;
@@ -29,10 +29,11 @@ const ZEROS: &[u8] = &[0; 256 << 10];
 const DESCRIPTORS: i32 = 512;
 
 /// A store directory.
+///
+/// It is kept open, and all names are looked up in it and not by its path: if it is removed and another one made under its
+/// path, that is another store, which must not get this one's files.
 #[derive(Debug)]
 pub struct Disk {
-    path: PathBuf,
-    /// Kept open: syncing it makes names durable.
     directory: File,
 }
 
@@ -44,46 +45,58 @@ impl Disk {
         }
         let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
         fs::create_dir_all(path)?;
-        // Absolute, because a program may change its working directory while the store is open.
         let path = path.canonicalize()?;
         for parent in path.ancestors().skip(1).take(missing) {
             File::open(parent)?.sync_all()?;
         }
         let directory = File::open(&path)?;
         make_room_for_descriptors(&directory);
-        Ok(Self { path, directory })
+        Ok(Self { directory })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+    /// Opens a file to be read and written.
+    fn file(&self, name: &str, more: OFlags) -> io::Result<File> {
+        open_at(&self.directory, name, OFlags::RDWR | more)
     }
+}
+
+/// Opens a file of a directory. What is made may be used by whom the process lets use its files.
+pub(super) fn open_at(directory: &File, name: &str, flags: OFlags) -> io::Result<File> {
+    let opened =
+        retry_on_intr(|| openat(directory, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o666)))?;
+    Ok(File::from(opened))
+}
+
+/// The names in a directory.
+pub(super) fn names(directory: File) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::new(directory)? {
+        // A name that is not UTF-8 is none of ours.
+        names.extend(entry?.file_name().to_str().map(str::to_owned));
+    }
+    names.retain(|name| name != DIRECTORY && name != "..");
+    Ok(names)
 }
 
 impl Storage for Disk {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            // A name that is not UTF-8 is none of ours.
-            names.extend(entry?.file_name().into_string());
-        }
-        Ok(names)
+        names(open_at(&self.directory, DIRECTORY, OFlags::DIRECTORY)?)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).clone();
-        Ok(Arc::new(DiskFile(options.open(self.file(name))?)))
+        Ok(Arc::new(DiskFile(self.file(name, OFlags::CREATE | OFlags::TRUNC)?)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.file(name))?)))
+        Ok(Arc::new(DiskFile(self.file(name, OFlags::empty())?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.file(from), self.file(to))
+        Ok(renameat(&self.directory, from, &self.directory, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.file(name))
+        Ok(unlinkat(&self.directory, name, AtFlags::empty())?)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -91,22 +104,23 @@ impl Storage for Disk {
     }
 
     fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
+        // The directory is opened again: a lock belongs to what was opened, and this one must be of this handle.
         let file = if name == DIRECTORY {
-            File::open(&self.path)?
+            open_at(&self.directory, DIRECTORY, OFlags::DIRECTORY)?
         } else {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(name))?
+            self.file(name, OFlags::CREATE)?
         };
         Ok(Box::new(DiskLock::new(file)?))
     }
 
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(name))?;
+        let file = self.file(name, OFlags::CREATE)?;
         if file.metadata()?.len() < PAGE_BYTES as u64 {
             // Written, not only extended: a full disk must be an error here and not a signal later.
             file.write_all_at(&[0; PAGE_BYTES], 0)?;
         }
-        Ok(Arc::new(MappedPage(MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?)))
+        let page = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
+        Ok(Arc::new(MappedPage { page, file }))
     }
 
     fn boot_id(&self) -> io::Result<u128> {
@@ -171,6 +185,10 @@ impl StorageFile for DiskFile {
         self.0.set_len(length)
     }
 
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.nlink() > 0)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -214,7 +232,10 @@ impl MappedFile for MappedDisk {
 }
 
 #[derive(Debug)]
-struct MappedPage(MmapRaw);
+struct MappedPage {
+    page: MmapRaw,
+    file: File,
+}
 
 impl MappedPage {
     /// A bell and the number of those who wait for it: the halves of a word, since a futex is 32 bits wide.
@@ -232,15 +253,25 @@ impl MappedPage {
 
 impl SharedPage for MappedPage {
     fn words(&self) -> &[AtomicU64; PAGE_WORDS] {
-        let page = self.0.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
+        let page = self.page.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
         // SAFETY: the mapping is PAGE_BYTES long, page-aligned, writable and lives as long as `self`; atomics
         // make concurrent access from this and other processes defined. There is no way to share words between
-        // processes without it. Should somebody cut the file short, the process gets a bus error: `docs/design.md`
-        // says so under what is assumed of the world.
+        // processes without it. Should somebody cut the file short, the process gets a bus error, unless `check` comes
+        // first: `docs/design.md` says so under what is assumed of the world.
         #[expect(unsafe_code, reason = "see above")]
         unsafe {
             &*page
         }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.file.metadata()?.len() >= PAGE_BYTES as u64 {
+            return Ok(());
+        }
+        // Zeros, so that no access is a bus error from here on.
+        self.file.set_len(PAGE_BYTES as u64)?;
+        self.words().iter().for_each(|word| word.store(0, Ordering::SeqCst));
+        Err(ErrorKind::UnexpectedEof.into())
     }
 
     fn rings(&self, bell: usize) -> u32 {
@@ -265,6 +296,8 @@ impl SharedPage for MappedPage {
         waiters.fetch_add(1, Ordering::SeqCst);
         // Every way to return is one that the caller looks again after: rung already, time out, a signal.
         let _the_reason = futex::wait(rings, futex::Flags::empty(), seen, timeout.as_ref());
+        // What was cut short meanwhile is there again after this; who finds out says so at the next look.
+        drop(self.check());
         waiters.fetch_sub(1, Ordering::SeqCst);
     }
 }

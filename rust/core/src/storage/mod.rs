@@ -80,6 +80,10 @@ pub trait StorageFile: Debug + Send + Sync {
     fn preallocate(&self, from: u64, length: u64) -> io::Result<()>;
     /// Cuts the file to `length` bytes.
     fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Whether it still has a name: what is written to a file that was removed is lost.
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
     /// Makes the contents durable, and as much about the file as is needed to read them.
     fn sync_data(&self) -> io::Result<()>;
     /// Makes the contents and everything about the file durable.
@@ -101,6 +105,10 @@ pub trait MappedFile: Debug + Send + Sync {
 pub trait SharedPage: Debug + Send + Sync {
     /// The page as words, so that no access can be torn. The last [`BELLS`] are the bells'.
     fn words(&self) -> &[AtomicU64; PAGE_WORDS];
+    /// Makes sure that the page can be used. One whose file was cut short is an error, once, and then all zeros.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// How often a bell has rung: to be read before looking whether there is anything to wait for.
     fn rings(&self, bell: usize) -> u32;
     /// Rings a bell: wakes up to `count` of those who wait for it, in all processes.

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::Dir;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::disk::{self, DiskFile};
@@ -21,7 +21,8 @@ use crate::threads::Mutex;
 /// A store directory that may be on a file system that cannot be written to, or belong to somebody else.
 #[derive(Debug)]
 pub struct ReadOnlyDisk {
-    path: PathBuf,
+    /// Names are looked up in it, whatever becomes of its path.
+    directory: File,
     /// Files of pages that were looked at: kept open, since they are looked at again and again.
     pages: Mutex<HashMap<String, File>>,
 }
@@ -32,22 +33,21 @@ impl ReadOnlyDisk {
         if !fs::metadata(path)?.is_dir() {
             return Err(Errno::NOTDIR.into());
         }
-        // Absolute, because a program may change its working directory while the store is open.
-        let path = path.canonicalize()?;
-        disk::make_room_for_descriptors(&open_to_read(&path)?);
-        Ok(Self { path, pages: Mutex::default() })
+        let open = |flags| OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let directory = without_access_time(|flags| open(flags.bits().cast_signed()))?;
+        disk::make_room_for_descriptors(&directory);
+        Ok(Self { directory, pages: Mutex::default() })
     }
 
     fn file(&self, name: &str) -> io::Result<File> {
-        open_to_read(&self.path.join(name))
+        without_access_time(|flags| disk::open_at(&self.directory, name, flags))
     }
 }
 
 /// Opens a file or directory so that reading it leaves its time of access, where that is allowed: to its owner.
-fn open_to_read(path: &Path) -> io::Result<File> {
-    let open = |flags| OpenOptions::new().read(true).custom_flags(flags).open(path);
-    match open(libc::O_NOATIME) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => open(0),
+fn without_access_time(open: impl Fn(OFlags) -> io::Result<File>) -> io::Result<File> {
+    match open(OFlags::NOATIME) {
+        Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => open(OFlags::empty()),
         opened => opened,
     }
 }
@@ -58,12 +58,7 @@ fn refuse<T>() -> io::Result<T> {
 
 impl Storage for ReadOnlyDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in Dir::new(open_to_read(&self.path)?)? {
-            // A name that is not UTF-8 is none of ours.
-            names.extend(entry?.file_name().to_str().map(str::to_owned));
-        }
-        Ok(names)
+        disk::names(self.file(DIRECTORY)?)
     }
 
     fn create(&self, _: &str) -> io::Result<Arc<dyn StorageFile>> {
@@ -87,8 +82,7 @@ impl Storage for ReadOnlyDisk {
     }
 
     fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
-        let file = if name == DIRECTORY { open_to_read(&self.path)? } else { self.file(name)? };
-        Ok(Box::new(DiskLock::new(file)?))
+        Ok(Box::new(DiskLock::new(self.file(name)?)?))
     }
 
     fn shared_page(&self, _: &str) -> io::Result<Arc<dyn SharedPage>> {
