@@ -1,6 +1,7 @@
 """How a process ends, or is interrupted, with a store open to be written or only read. F11.
 
-Each is a program of its own that has to end by itself, with status 0, nothing on its standard error, and in time.
+Each is a program of its own that has to end by itself: with status 0, nothing on its standard error, and in
+time.
 """
 
 import signal
@@ -34,7 +35,6 @@ def path(open_on_disk: Opener, tmp_path: Path) -> Path:
         "asyncio.run(follow())",
         "[len(list(store.read())) for _ in iter(int, 1)]",
         "[store.verify() for _ in iter(int, 1)]",
-        "[store.stats() for _ in iter(int, 1)]",
     ],
 )
 def test_ctrl_c_ends_what_waits_or_reads_and_the_store_is_as_it_was(
@@ -179,7 +179,8 @@ def test_everything_may_be_forgotten_in_any_order(path: Path, mode: str) -> None
         import gc, itertools, pathlib
 
         def held():
-            return [fd for fd in pathlib.Path("/proc/self/fd").iterdir() if sys.argv[1] in os.path.realpath(fd)]
+            files = map(os.path.realpath, pathlib.Path("/proc/self/fd").iterdir())
+            return [file for file in files if sys.argv[1] in file]
 
         for order in itertools.permutations(range(4)):
             store = cp.open(sys.argv[1]{mode})
