@@ -22,19 +22,21 @@ def event(text, *tags):
 """
 
 
-def _command(program: str, arguments: tuple[object, ...], prelude: str = PRELUDE) -> list[str]:
+def command(program: str, arguments: tuple[object, ...], prelude: str = PRELUDE) -> list[str]:
+    """What runs a program."""
     return [sys.executable, "-c", prelude + dedent(program), *map(str, arguments)]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What it needs to be told."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONFAULTHANDLER": "1"}
 
 
 def run(program: str, *arguments: object, prelude: str = PRELUDE) -> list[str]:
     """Runs a program to its end, and returns what it said. It must exit with 0 and not complain."""
     done = subprocess.run(
-        _command(program, arguments, prelude),
-        env=_environment(),
+        command(program, arguments, prelude),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -48,8 +50,8 @@ def run(program: str, *arguments: object, prelude: str = PRELUDE) -> list[str]:
 def running(program: str, *arguments: object, prelude: str = PRELUDE) -> Iterator[subprocess.Popen[str]]:
     """A program under way, killed at the end if it still runs."""
     process = subprocess.Popen(
-        _command(program, arguments, prelude),
-        env=_environment(),
+        command(program, arguments, prelude),
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -235,6 +235,8 @@ class Engine:
         exclusive: bool = False,
     ) -> Engine: ...
     @staticmethod
+    def open_read_only(path: str | PathLike[str], *, read_cache_bytes: int | None = None) -> Engine: ...
+    @staticmethod
     def open_memory(
         *,
         durability: Literal["fsync", "os"] = "fsync",

@@ -20,6 +20,7 @@ from counterpoint.wakeups import Wakeups
 __all__ = ["EmbeddedStore", "open"]
 
 MEMORY = "memory:"
+SYNC_INTERVAL = 0.05
 
 _EVERYTHING = Query.all()
 
@@ -28,11 +29,12 @@ def open(  # noqa: A001  reads as cp.open(...)
     path: str | PathLike[str],
     *,
     durability: Literal["fsync", "os"] = "fsync",
-    sync_interval: float = 0.05,
+    sync_interval: float = SYNC_INTERVAL,
     record_conditions: bool = True,
     segment_bytes: int | None = None,
     read_cache_bytes: int | None = None,
     exclusive: bool = False,
+    read_only: bool = False,
 ) -> EmbeddedStore:
     """Open the store in the directory `path`, made if need be; ``"memory:"`` is a new store in memory.
 
@@ -45,11 +47,32 @@ def open(  # noqa: A001  reads as cp.open(...)
     size of a log file. Small answers are kept in memory for when the same is read again, up to
     `read_cache_bytes` (32 MiB; 0 for none): events never change, so only what came since is searched.
 
+    With `read_only` there has to be a store, and nothing in its directory is changed, which may be one that
+    cannot be written to. The handle shows what is known to be durable and follows what others append. It
+    keeps nobody out, not even an exclusive handle, and takes no other option but `read_cache_bytes`: ValueError. What would change
+    the store raises ``io.UnsupportedOperation``, which is an OSError and a ValueError.
+
     Raises StoreLocked if it is open and this or the other handle wants it for itself, CorruptionError for a
     damaged log, the OSError family for a path that cannot be used, and ValueError for an option out of range.
     """
     if path == f":{MEMORY}":
         raise ValueError(f"the path is {path!r}: did you mean {MEMORY!r}?")
+    if not isinstance(read_only, bool):
+        raise TypeError(f"read_only must be a bool, not {type(read_only).__name__}")
+    if read_only:
+        given = {
+            "durability": durability != "fsync",
+            "sync_interval": sync_interval != SYNC_INTERVAL,
+            "record_conditions": record_conditions is not True,
+            "segment_bytes": segment_bytes is not None,
+            "exclusive": exclusive is not False,
+        }
+        if meaningless := ", ".join(name for name, is_given in given.items() if is_given):
+            raise ValueError(f"a store that is opened with read_only=True takes no {meaningless}")
+        if fspath(path) == MEMORY:
+            raise ValueError(f"{MEMORY!r} is a new store, which read_only=True would leave empty")
+        reading = Engine.open_read_only(path, read_cache_bytes=read_cache_bytes)
+        return EmbeddedStore(reading, str(fspath(path)), read_only)
     make = Engine.open_memory if fspath(path) == MEMORY else partial(Engine.open, path, exclusive=exclusive)
     engine = make(
         durability=durability,
@@ -64,10 +87,11 @@ def open(  # noqa: A001  reads as cp.open(...)
 class EmbeddedStore:
     """A store in this process, on disk or in memory. See ``Store`` for what its methods mean."""
 
-    def __init__(self, engine: Engine, path: str) -> None:
+    def __init__(self, engine: Engine, path: str, read_only: bool = False) -> None:
         """Use :func:`open`."""
         self._engine = engine
         self._path = path
+        self._mode = ", read_only=True" if read_only else ""
         self._wakeups = Wakeups(engine.wait)
 
     @property
@@ -191,7 +215,7 @@ class EmbeddedStore:
 
     def __repr__(self) -> str:
         """Name the store."""
-        return f"<EmbeddedStore {self._path!r}{' (closed)' if self.closed else ''}>"
+        return f"<EmbeddedStore {self._path!r}{self._mode}{' (closed)' if self.closed else ''}>"
 
 
 def _items(query: Query) -> tuple[QueryItem, ...] | None:

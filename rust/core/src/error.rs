@@ -64,9 +64,12 @@ pub enum OpenError {
         /// Whether it is this handle that wants the store for itself.
         wants_alone: bool,
     },
-    /// An option is out of range.
+    /// An option is out of range, or does not go with another one.
     #[error("{0}")]
     InvalidOption(String),
+    /// The directory holds no store, and a handle that only reads makes none.
+    #[error("there is no store here, and a store that is opened to be read is not made")]
+    NoStore,
     /// The log could not be read or is damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -84,6 +87,9 @@ pub enum AppendError {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+    /// The handle only reads.
+    #[error("the store is open to be read only")]
+    ReadOnly,
     /// The log could not be written. Whether the events are stored shows when the store is opened again.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -98,6 +104,9 @@ pub enum ReadError {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+    /// A cursor was to be set through a handle that only reads.
+    #[error("the store is open to be read only")]
+    ReadOnly,
     /// The log could not be read or is damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -113,6 +113,7 @@ impl Preparer {
     /// Does nothing if the segment is ready, is needed no more, or somebody is at it: should they die, somebody else is
     /// told when the present segment is a little fuller.
     fn prepare(&self, next: Next, marks: &Marks) -> Result<(), StorageError> {
+        marks.check_intact()?;
         let Some(_held) = self.lock.try_hold()? else { return Ok(()) };
         // In this order: a rollover takes the ready file after it has said that it begins, and before it moves the mark.
         if self.maker.is_ready()? || marks.is_rolling() || marks.written().segment != next.after {
@@ -153,6 +154,10 @@ fn keep_index(committer: &Committer) {
             if work.todo.lock().stop {
                 return;
             }
+            // Then nothing can be appended any more, and nothing is known to be durable.
+            if view.marks.check_intact().is_err() {
+                break;
+            }
             // A failure costs memory now and time at the next opening, and nothing else.
             if let Ok(true) = view.sealer.tend(&view.index, &|| view.marks.durable().position) {
                 view.marks.index_changed();
@@ -187,7 +192,7 @@ fn keep_house(committer: &Committer, preparer: &Preparer, durability: Durability
                 seen = writes;
                 // A failed sync poisons the store, which is how the next append learns of it.
                 if let Durability::Os { .. } = durability {
-                    drop(committer.syncer.sync_now());
+                    drop(committer.view.marks.check_intact().and_then(|()| committer.syncer.sync_now()));
                 }
                 if idle >= IDLE {
                     work.awake.store(false, Ordering::Release);

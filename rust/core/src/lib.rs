@@ -47,6 +47,7 @@ mod opening;
 mod processes;
 mod query;
 mod read;
+mod reader;
 mod sealing;
 pub mod storage;
 mod store;

@@ -13,11 +13,12 @@ use crate::event::Event;
 use crate::housekeeping::{self, Preparer, Work};
 use crate::limits::InvalidInput;
 use crate::log::{Reach, SegmentMaker, Segments, StoreSeed, segment};
-use crate::opening::Opening;
-use crate::processes::{Bell, Locks, Member};
+use crate::opening::{self, OpenedToRead, Opening};
+use crate::processes::{Bell, Locks, Member, SharedLock};
 use crate::query::Query;
 use crate::read::{Read, ReadCache, ReadOptions};
-use crate::storage::{Disk, Memory, Storage};
+use crate::reader::Reader;
+use crate::storage::{Disk, Memory, ReadOnlyDisk, Storage};
 use crate::subscribe::Subscription;
 use crate::threads::{Mutex, RwLock};
 use crate::verify::{self, Explanation, Verify};
@@ -55,10 +56,17 @@ pub struct Options {
     pub read_cache_bytes: usize,
     /// Whether no other handle, in this process or another, may have the store open at the same time.
     pub exclusive: bool,
+    /// Whether the handle only reads: it changes nothing in the directory, keeps nobody out, and follows what others
+    /// append. Of the other options only `index_events` and `read_cache_bytes` mean something to it.
+    pub read_only: bool,
 }
 
 impl Options {
     fn check(&self) -> Result<(), OpenError> {
+        if self.read_only && self.exclusive {
+            let what = "a handle that is read_only keeps nobody out: it cannot be exclusive as well";
+            return Err(OpenError::InvalidOption(what.to_owned()));
+        }
         let (least, most) = SEGMENT_BYTES.into_inner();
         let given = self.segment_bytes;
         if (least..=most).contains(&given) {
@@ -77,6 +85,7 @@ impl Default for Options {
             index_events: 1 << 17,
             read_cache_bytes: 32 << 20,
             exclusive: false,
+            read_only: false,
         }
     }
 }
@@ -115,9 +124,16 @@ pub(crate) struct Shared(RwLock<Option<Arc<Inner>>>);
 /// A store while it is open.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    committer: Arc<Committer>,
+    role: Role,
     pub(crate) view: Arc<View>,
     cursors: Cursors,
+}
+
+/// What a handle may do.
+#[derive(Debug)]
+enum Role {
+    Writer(Arc<Committer>),
+    Reader(Reader),
 }
 
 impl Store {
@@ -125,18 +141,29 @@ impl Store {
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         options.check()?;
         let path_error = |source| OpenError::Path { path: path.to_owned(), source };
-        let storage = Disk::open(path).map_err(path_error)?;
-        Self::open_in(Arc::new(storage), options).map_err(|error| error.about_path(path))
+        let storage: Arc<dyn Storage> = if options.read_only {
+            Arc::new(ReadOnlyDisk::open(path).map_err(path_error)?)
+        } else {
+            Arc::new(Disk::open(path).map_err(path_error)?)
+        };
+        Self::open_in(storage, options).map_err(|error| error.about_path(path))
     }
 
     /// Opens a new store in memory.
     pub fn open_memory(options: Options) -> Result<Self, OpenError> {
+        if options.read_only {
+            let what = "a store in memory is new, and read_only would leave it empty";
+            return Err(OpenError::InvalidOption(what.to_owned()));
+        }
         Self::open_in(Arc::new(Memory::default()), options)
     }
 
     /// Opens the store in any storage.
     pub fn open_in(storage: Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
         options.check()?;
+        if options.read_only {
+            return Self::open_to_read(&storage, options);
+        }
         let member = Member::new(&*storage, options.exclusive)?;
         let locks = Locks::open(&*storage, &member)?;
         let entry = member.enter(&*storage)?;
@@ -173,7 +200,7 @@ impl Store {
         let housekeepers = housekeeping::start(&committer, preparer, options.durability)
             .map_err(StorageError::io("start a thread for", "the store"))?;
         let cursors = Cursors::new(Arc::clone(&storage), locks.cursors);
-        let inner = Inner { committer, view, cursors };
+        let inner = Inner { role: Role::Writer(committer), view, cursors };
         Ok(Self {
             shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
             housekeepers: Mutex::new(housekeepers.into()),
@@ -181,10 +208,30 @@ impl Store {
         })
     }
 
+    fn open_to_read(storage: &Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
+        let OpenedToRead { opened, segments, storage, watch } = opening::open_to_read(storage, options)?;
+        let view = Arc::new(View {
+            seed: StoreSeed::new(opened.writer.store()),
+            writer: Mutex::new(opened.writer),
+            index: RwLock::new(opened.index),
+            sealer: opened.sealer,
+            segments,
+            marks: Arc::new(opened.marks),
+            cache: ReadCache::new(options.read_cache_bytes),
+        });
+        let cursors = Cursors::new(Arc::clone(&storage), SharedLock::open(&*storage, SharedLock::CURSORS)?);
+        let inner = Inner { role: Role::Reader(Reader::new(watch, Arc::clone(&view))), view, cursors };
+        Ok(Self {
+            shared: Arc::new(Shared(RwLock::new(Some(Arc::new(inner))))),
+            housekeepers: Mutex::default(),
+            member: Mutex::new(None),
+        })
+    }
+
     /// Appends the events as one batch, all or nothing, unless an event matches one of the conditions (I2, I4).
     /// Returns the position of the last event once it is as durable as the store promises.
     pub fn append(&self, events: Vec<Event>, conditions: Vec<AppendCondition>) -> Result<u64, AppendError> {
-        self.shared.get().ok_or(AppendError::Closed)?.committer.append(events, conditions)
+        self.shared.get().ok_or(AppendError::Closed)?.committer()?.append(events, conditions)
     }
 
     /// Queues an append and returns at once. What [`Store::append`] would return is delivered to the inbox under `id`,
@@ -196,7 +243,7 @@ impl Store {
         inbox: &Arc<dyn Inbox>,
         id: u64,
     ) -> Result<(), AppendError> {
-        self.shared.get().ok_or(AppendError::Closed)?.committer.submit(events, conditions, inbox, id)
+        self.shared.get().ok_or(AppendError::Closed)?.committer()?.submit(events, conditions, inbox, id)
     }
 
     /// Takes a snapshot and reads from it.
@@ -211,13 +258,18 @@ impl Store {
 
     /// The last visible position, 0 for an empty store.
     pub fn head(&self) -> Result<u64, ReadError> {
-        Ok(self.shared.open()?.head())
+        let inner = self.shared.open()?;
+        inner.refresh()?;
+        Ok(inner.head())
     }
 
     /// Waits until the head is past `after`, at most for `timeout`. Returns the head.
     pub fn wait(&self, after: u64, timeout: Duration) -> Result<u64, ReadError> {
         let inner = self.shared.open()?;
-        inner.committer.syncer.wait(after, timeout, || self.is_closed());
+        match &inner.role {
+            Role::Writer(committer) => committer.syncer.wait(after, timeout, || self.is_closed()),
+            Role::Reader(reader) => reader.wait(after, timeout, || self.is_closed())?,
+        }
         self.head()
     }
 
@@ -228,7 +280,11 @@ impl Store {
 
     /// Sets a named cursor, durably, if it stands at `expected` or nothing is expected. `false` if it stands elsewhere.
     pub fn set_cursor(&self, name: &str, position: u64, expected: Option<u64>) -> Result<bool, ReadError> {
-        self.shared.open()?.cursors.set(name, position, expected)
+        let inner = self.shared.open()?;
+        match inner.role {
+            Role::Writer(_) => inner.cursors.set(name, position, expected),
+            Role::Reader(_) => Err(ReadError::ReadOnly),
+        }
     }
 
     /// Begins to verify the store, up to its head: its log, its index, and all conditions that appends were accepted under.
@@ -239,6 +295,7 @@ impl Store {
     /// How the event at a position came to be in the log.
     pub fn why(&self, position: u64) -> Result<Explanation, ReadError> {
         let inner = self.shared.open()?;
+        inner.refresh()?;
         let head = inner.head();
         if !(1..=head).contains(&position) {
             return Err(InvalidInput::NoSuchPosition { position, head }.into());
@@ -250,10 +307,12 @@ impl Store {
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
         let inner = self.shared.open()?;
-        inner.index_up_to(inner.head())?;
+        inner.refresh()?;
+        let head = inner.head();
+        inner.index_up_to(head)?;
         let index = inner.view.index.read();
         Ok(Stats {
-            head: inner.head(),
+            head,
             segments: inner.view.segments.len() as u64,
             log_bytes: inner.view.segments.bytes()?,
             index_files: index.sealed().len() as u64,
@@ -267,13 +326,24 @@ impl Store {
         self.shared.get().is_none()
     }
 
+    /// Whether the store was opened to be read only.
+    pub fn is_read_only(&self) -> bool {
+        self.shared.get().is_some_and(|inner| matches!(inner.role, Role::Reader(_)))
+    }
+
     /// Finishes the appends under way, wakes all waiters, makes everything durable and lets go of the directory.
     /// Closing again does nothing but wait for that.
     pub fn close(&self) -> Result<(), StorageError> {
         let mut member = self.member.lock();
         let Some(inner) = self.shared.0.write().take() else { return Ok(()) };
-        let committer = &inner.committer;
+        let Role::Writer(committer) = &inner.role else {
+            inner.view.marks.ring(Bell::Head);
+            inner.cursors.close();
+            return Ok(());
+        };
         committer.close();
+        // The marks are of use here if they are whole, and do no harm if not.
+        drop(inner.view.marks.check_intact());
         inner.view.marks.ring(Bell::Head);
         committer.work.stop();
         inner.view.sealer.stop();
@@ -317,20 +387,44 @@ impl Shared {
 }
 
 impl Inner {
+    fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
+        match &self.role {
+            Role::Writer(committer) => Ok(committer),
+            Role::Reader(_) => Err(AppendError::ReadOnly),
+        }
+    }
+
+    /// To be called before a head is taken: one who only reads has to look where it is now, and nobody may take it from marks
+    /// that somebody has damaged.
+    pub(crate) fn refresh(&self) -> Result<(), StorageError> {
+        match &self.role {
+            Role::Writer(_) => self.view.marks.check_intact(),
+            Role::Reader(reader) => reader.refresh(),
+        }
+    }
+
     pub(crate) fn head(&self) -> u64 {
-        self.committer.syncer.visible()
+        self.reach().position
     }
 
     /// The place in the log that [`Inner::head`] is at.
     pub(crate) fn reach(&self) -> Reach {
-        self.committer.syncer.visible_reach()
+        match &self.role {
+            Role::Writer(committer) => committer.syncer.visible_reach(),
+            Role::Reader(_) => self.view.marks.durable(),
+        }
     }
 
     /// Makes sure that the index holds every event up to `head`.
     pub(crate) fn index_up_to(&self, head: u64) -> Result<(), StorageError> {
-        if self.view.index_up_to(head)? {
-            self.committer.work.seal();
+        match &self.role {
+            Role::Writer(committer) => {
+                if self.view.index_up_to(head)? {
+                    committer.work.seal();
+                }
+                Ok(())
+            }
+            Role::Reader(reader) => reader.index_up_to(head),
         }
-        Ok(())
     }
 }

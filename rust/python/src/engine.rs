@@ -56,6 +56,25 @@ impl Engine {
         Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
     }
 
+    /// Open the store in a directory to read and follow it, changing nothing.
+    #[staticmethod]
+    #[pyo3(
+        signature = (path, *, read_cache_bytes=None),
+        text_signature = "(path, *, read_cache_bytes=None)"
+    )]
+    fn open_read_only(
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::path)] path: PathBuf,
+        #[pyo3(from_py_with = arguments::read_cache_bytes)] read_cache_bytes: Option<u64>,
+    ) -> PyResult<Self> {
+        let options = Options {
+            read_only: true,
+            read_cache_bytes: cache_bytes(read_cache_bytes),
+            ..Options::default()
+        };
+        Self::new(py.detach(|| Store::open(&path, options)), Some(&path))
+    }
+
     /// Open a new store in memory. It is the same engine, and takes the same options.
     #[staticmethod]
     #[pyo3(
@@ -89,7 +108,7 @@ impl Engine {
     ) -> PyResult<u64> {
         let Conditions { core, given } = Conditions::from_python(condition)?;
         // Before an iterable is consumed for nothing.
-        let store = self.open_store()?;
+        let store = self.store_to_append_to()?;
         let events = arguments::events(events)?;
         let appended = py.detach(|| store.append(events, core));
         appended.map_err(|error| errors::append(py, error, &given))
@@ -106,7 +125,7 @@ impl Engine {
         future: Py<PyAny>,
     ) -> PyResult<()> {
         let Conditions { core, given } = Conditions::from_python(condition)?;
-        let store = self.open_store()?;
+        let store = self.store_to_append_to()?;
         let answers = answers.get();
         answers.check_process()?;
         let events = arguments::events(events)?;
@@ -252,6 +271,11 @@ impl Engine {
         Ok(Self { handle: Arc::new(Handle::new(store)) })
     }
 
+    fn store_to_append_to(&self) -> PyResult<&Store> {
+        let store = self.open_store()?;
+        if store.is_read_only() { Err(errors::read_only("append")) } else { Ok(store) }
+    }
+
     fn open_store(&self) -> PyResult<&Store> {
         let store = self.handle.store()?;
         if store.is_closed() { Err(errors::closed()) } else { Ok(store) }
@@ -274,7 +298,10 @@ fn options(
         }
     };
     let segment_bytes = segment_bytes.unwrap_or(Options::default().segment_bytes);
-    let read_cache_bytes = read_cache_bytes
-        .map_or(Options::default().read_cache_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let read_cache_bytes = cache_bytes(read_cache_bytes);
     Ok(Options { durability, record_conditions, segment_bytes, read_cache_bytes, ..Options::default() })
+}
+
+fn cache_bytes(given: Option<u64>) -> usize {
+    given.map_or(Options::default().read_cache_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }

@@ -64,12 +64,23 @@ pub fn inherited() -> PyErr {
     StorageError::new_err("the store was opened before fork: open stores after forking")
 }
 
+/// A store that was opened to be read only: what Python's files raise when they are not writable, which is an OSError and a
+/// ValueError. Nothing is wrong with the storage.
+pub fn read_only(attempt: &str) -> PyErr {
+    let text = format!("the store was opened with read_only=True: to {attempt}, open it without");
+    let make = |py: Python<'_>| -> PyResult<PyErr> {
+        Ok(PyErr::from_value(py.import("io")?.getattr("UnsupportedOperation")?.call1((text,))?))
+    };
+    Python::attach(make).unwrap_or_else(|error| error)
+}
+
 /// What became of an append under the given conditions.
 pub fn append(py: Python<'_>, error: AppendError, given: &Given) -> PyErr {
     match error {
         AppendError::Conflict(conflict) => given.refused(py, conflict).unwrap_or_else(|trouble| trouble),
         AppendError::Invalid(error) => invalid(error),
         AppendError::Closed => closed(),
+        AppendError::ReadOnly => read_only("append"),
         AppendError::Storage(error) => storage(error),
     }
 }
@@ -78,6 +89,7 @@ pub fn read(error: ReadError) -> PyErr {
     match error {
         ReadError::Invalid(error) => invalid(error),
         ReadError::Closed => closed(),
+        ReadError::ReadOnly => read_only("set a cursor"),
         ReadError::Storage(error) => storage(error),
     }
 }
@@ -110,7 +122,18 @@ pub fn open(directory: Option<&Path>, error: OpenError) -> PyErr {
         OpenError::Path { path, source } => Python::attach(|py| path_error(py, &path, &source)),
         OpenError::Locked { pid, .. } => with_attribute(StoreLocked::new_err(text), "pid", pid),
         OpenError::InvalidOption(text) => PyValueError::new_err(text),
+        OpenError::NoStore => Python::attach(|py| no_store(py, directory)),
         OpenError::Storage(error) => storage_with(text, error),
+    }
+}
+
+/// The OSError family's word for what is not there.
+fn no_store(py: Python<'_>, directory: Option<&Path>) -> PyErr {
+    let text = "there is no store in this directory, and read_only=True makes none";
+    let arguments = (libc::ENOENT, text, directory.map(Path::as_os_str));
+    match py.get_type::<PyOSError>().call1(arguments) {
+        Ok(error) => PyErr::from_value(error),
+        Err(trouble) => trouble,
     }
 }
 

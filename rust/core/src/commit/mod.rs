@@ -150,8 +150,9 @@ impl Committer {
         &self,
         work: impl FnOnce(&mut LogWriter) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let _held =
-            self.append.hold_in_turn(&self.view.marks).inspect_err(|error| self.syncer.fail(error))?;
+        let marks = &self.view.marks;
+        let held = marks.check_intact().and_then(|()| self.append.hold_in_turn(marks));
+        let _held = held.inspect_err(|error| self.syncer.fail(error))?;
         self.syncer.check()?;
         let mut writer = self.view.writer.lock();
         let done = self.go_to_end(&mut writer).and_then(|()| work(&mut writer));
@@ -211,6 +212,7 @@ impl Committer {
     fn write(&self, writer: &mut LogWriter) -> Result<(), StorageError> {
         let marks = &self.view.marks;
         writer.flush()?;
+        marks.check_intact()?;
         if writer.reach() == marks.written() {
             return Ok(());
         }
@@ -243,10 +245,13 @@ impl Committer {
     }
 
     /// Covers the last batch with a seal, if it is this handle's and has none, so that damage to it cannot be taken for
-    /// a torn tail.
+    /// a torn tail. A log that somebody has removed needs none.
     pub(crate) fn seal(&self) -> Result<(), StorageError> {
         let marks = &self.view.marks;
-        let is_ours = |writer: &LogWriter| writer.is_unsealed() && writer.reach() == marks.written();
+        let is_ours = |writer: &LogWriter| {
+            writer.is_unsealed() && writer.reach() == marks.written() && writer.has_name().unwrap_or(true)
+        };
+        marks.check_intact()?;
         self.syncer.check()?;
         if !is_ours(&self.view.writer.lock()) {
             return Ok(());

@@ -92,7 +92,9 @@ impl Syncer {
                 }
                 return Ok(());
             }
+            // Before the marks are believed, which said that it is not enough.
             self.check()?;
+            marks.check_intact().inspect_err(|error| self.fail(error))?;
             if self.try_to_sync(&is_enough).inspect_err(|error| self.fail(error))? {
                 continue;
             }
@@ -121,6 +123,7 @@ impl Syncer {
             // is this one of a failure that somebody met meanwhile who went on to a new segment.
             synced.inspect_err(|error| self.fail(error))?;
             self.check()?;
+            marks.check_intact().inspect_err(|error| self.fail(error))?;
             marks.publish_durable(written);
             marks.sync_ends();
         }
@@ -145,6 +148,10 @@ impl Syncer {
     pub(crate) fn wait(&self, after: u64, timeout: Duration, give_up: impl Fn() -> bool) {
         let until = Instant::now().checked_add(timeout);
         loop {
+            if self.marks.check_intact().is_err() {
+                // The caller looks again, and is told.
+                return;
+            }
             let rings = self.marks.rings(Bell::Head);
             if self.visible() > after || give_up() {
                 return;

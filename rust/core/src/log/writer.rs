@@ -1,5 +1,6 @@
 //! The end of the log: frames are staged in a buffer and reach the segment with one positioned write.
 
+use std::io;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -100,6 +101,12 @@ impl LogWriter {
         self.end.last == Some(Kind::Batch)
     }
 
+    /// Whether the segment still has a name. What is written to a file that was removed is lost with the process, whatever a
+    /// sync says.
+    pub(crate) fn has_name(&self) -> io::Result<bool> {
+        self.segment.file.has_name()
+    }
+
     /// The next segment, once this one is half full, and again at each further eighth: whoever was to prepare it may
     /// have died.
     pub(crate) fn wants_next_segment(&mut self) -> Option<Next> {
@@ -147,11 +154,18 @@ impl LogWriter {
             return Ok(false);
         }
         let offset = self.end.offset - self.staged.len() as u64;
-        let written = self.segment.file.write_all_at(&self.staged, offset);
+        let written = self.write(offset);
         self.staged.clear();
         self.staged.shrink_to(MAX_KEPT_BYTES);
         written.map_err(StorageError::io("write", self.segment.name()))?;
         Ok(true)
+    }
+
+    fn write(&self, offset: u64) -> io::Result<()> {
+        if !self.has_name()? {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        self.segment.file.write_all_at(&self.staged, offset)
     }
 
     fn stage(

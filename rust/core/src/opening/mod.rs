@@ -2,6 +2,7 @@
 //!
 //! The first member recovers the log. Whoever joins it reads what the others have written.
 
+mod reading;
 mod scan;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::processes::{MARKS_FILE, Marks, SharedLock};
 use crate::sealing::{self, Sealer, is_index_file};
 use crate::storage::{Storage, TEMPORARY};
 use crate::store::Options;
+pub(crate) use reading::{OpenedToRead, open_to_read};
 use scan::Found;
 
 /// What an open store starts from.
@@ -108,13 +110,7 @@ impl Opening {
 
     /// Makes a new store.
     fn begin(&self, names: &[String]) -> Result<(Sealer, Index, Found), StorageError> {
-        // These are made after the first segment: a store that has them has had a log, and starting anew would hide its
-        // loss.
-        let shows = |name: &str| name == MARKS_FILE || name == CURSORS_FILE || is_index_file(name);
-        if let Some(file) = names.iter().find(|name| shows(name)) {
-            let what = format!("the log is missing, but {file} shows that there was one");
-            return Err(StorageError::Corrupt(Corruption { file: segment::file_name(1), offset: 0, what }));
-        }
+        check_never_begun(names)?;
         let header = SegmentHeader {
             store: Uuid::new_v4(),
             first_position: 1,
@@ -179,6 +175,15 @@ impl Opening {
             stopping: AtomicBool::new(false),
         }
     }
+}
+
+/// Refuses to begin a log where there was one: these files are made after the first segment, and starting anew would hide
+/// its loss.
+fn check_never_begun(names: &[String]) -> Result<(), StorageError> {
+    let shows = |name: &str| name == MARKS_FILE || name == CURSORS_FILE || is_index_file(name);
+    let Some(file) = names.iter().find(|name| shows(name)) else { return Ok(()) };
+    let what = format!("the log is missing, but {file} shows that there was one");
+    Err(StorageError::Corrupt(Corruption { file: segment::file_name(1), offset: 0, what }))
 }
 
 fn segment_firsts(names: &[String]) -> Vec<u64> {

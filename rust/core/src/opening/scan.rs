@@ -120,7 +120,9 @@ pub(super) fn all(
 
 /// Whether a segment never got a frame: the one before it was about to end when its writer did.
 fn is_unused(opening: &Opening, first: u64) -> Result<bool, StorageError> {
-    let segment = opening.segments.get(first)?;
+    // Not kept open: another file may get its name.
+    let name = segment::file_name(first);
+    let segment = Segment::new(first, opening.storage.open(&name).map_err(StorageError::io("open", &name))?);
     let mut bytes = Vec::new();
     read_content(&segment, 0, check_length(&segment)?, &mut bytes)?;
     let has_header = SegmentHeader::decode(&bytes).is_ok();

@@ -74,8 +74,12 @@ impl SharedLock {
         if let Some(held) = self.try_hold()? {
             return Ok(held);
         }
-        let _turn = marks.turns().begin();
-        self.hold()
+        let turn = marks.turns().begin();
+        let held = self.hold();
+        // It may have been long.
+        marks.check_intact()?;
+        drop(turn);
+        held
     }
 
     /// Takes the lock unless somebody has it.

@@ -79,6 +79,22 @@ pub(crate) struct Marks {
     store: Uuid,
 }
 
+/// What one who is no member sees in a copy of the page. All of it is nothing if there is no page.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sight {
+    /// The store that the page is of.
+    pub(super) store: (u64, u64),
+    /// Whether that is another one than was asked for.
+    pub(super) is_of_another: bool,
+    /// The run of the system in which it was rebuilt.
+    pub(super) boot: u128,
+    /// How often it was.
+    pub(super) epoch: u64,
+    pub(super) index_generation: u64,
+    /// The durable mark, if it is of the store and whole.
+    pub(super) durable: Option<Reach>,
+}
+
 impl Marks {
     /// Maps the page as it was left.
     pub(crate) fn map(storage: &dyn Storage, store: Uuid) -> Result<Self, StorageError> {
@@ -90,6 +106,27 @@ impl Marks {
     pub(crate) fn exclusive_holder(storage: &dyn Storage) -> Option<u32> {
         let marks = Self::map(storage, Uuid::nil()).ok()?;
         u32::try_from(marks.get(Word::Exclusive)).ok().filter(|pid| *pid != 0)
+    }
+
+    /// The words of a page that is a copy, to be filled.
+    pub(super) fn words_of_copy(&self) -> &[AtomicU64; PAGE_WORDS] {
+        self.page.words()
+    }
+
+    /// What the page says to one who is no member.
+    pub(super) fn sight(&self) -> Sight {
+        if self.get(Word::Magic) != MAGIC {
+            return Sight::default();
+        }
+        let store = (self.get(Word::StoreHigh), self.get(Word::StoreLow));
+        Sight {
+            store,
+            is_of_another: store != self.store.as_u64_pair(),
+            boot: u128::from(self.get(Word::BootHigh)) << 64 | u128::from(self.get(Word::BootLow)),
+            epoch: self.get(Word::Epoch),
+            index_generation: self.index_generation(),
+            durable: self.witnessed(),
+        }
     }
 
     /// Refuses a log that ends before what the page knows to be durable.
@@ -154,14 +191,35 @@ impl Marks {
         Ok(())
     }
 
-    /// How far the log is written: what conditions are checked against.
-    pub(crate) fn written(&self) -> Reach {
-        self.mark(Word::Written).read()
+    /// Makes sure that nobody has cut the page short or written over it while it is in use. What it says must not be believed
+    /// otherwise: a head that is less than one that was seen, for instance (I5).
+    pub(crate) fn check_intact(&self) -> Result<(), StorageError> {
+        if self.page.check().is_ok() && self.is_intact() {
+            return Ok(());
+        }
+        // For those who find a page of the right length.
+        self.set(Word::Magic, 0);
+        let what = "the shared marks were changed by somebody else: close the store in every process and open it again";
+        Err(StorageError::Corrupt(Corruption {
+            file: MARKS_FILE.to_owned(),
+            offset: 0,
+            what: what.to_owned(),
+        }))
     }
 
-    /// How far the log survives a power loss.
+    fn is_intact(&self) -> bool {
+        let are_whole = || [Word::Written, Word::Durable].map(|word| self.mark(word).witness(self.store));
+        self.get(Word::Magic) == MAGIC && are_whole().iter().all(Option::is_some)
+    }
+
+    /// How far the log is written: what conditions are checked against. Damaged marks call nothing written.
+    pub(crate) fn written(&self) -> Reach {
+        self.mark(Word::Written).witness(self.store).unwrap_or_default()
+    }
+
+    /// How far the log survives a power loss. Damaged marks call nothing durable.
     pub(crate) fn durable(&self) -> Reach {
-        self.mark(Word::Durable).read()
+        self.mark(Word::Durable).witness(self.store).unwrap_or_default()
     }
 
     /// For the holder of the append lock.

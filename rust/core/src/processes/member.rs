@@ -4,6 +4,7 @@
 //! alone. The first member recovers the log, and the last one closes it in order. The directory itself is locked, and
 //! not a file in it, because a file can be removed under its holders.
 
+use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,32 @@ impl Member {
 fn has_log(storage: &dyn Storage) -> Result<bool, StorageError> {
     let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
     Ok(names.iter().any(|name| segment::first_position(name).is_some()))
+}
+
+/// The members as they are, for one who will be none. Nobody begins or ends a membership until it is dropped: so who opens
+/// the store at this moment is not missed, and does not take the question for another member.
+#[derive(Debug)]
+pub(crate) struct Memberships {
+    /// Whether anybody has the store open.
+    pub(crate) any: bool,
+    _held: Option<Box<dyn LockFile>>,
+}
+
+impl Memberships {
+    /// Waits until nobody is beginning or ending one.
+    pub(crate) fn look(storage: &dyn Storage) -> Result<Self, StorageError> {
+        let members = match storage.lock_file(SharedLock::MEMBERS) {
+            // Whoever opens a store makes it first.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self { any: false, _held: None }),
+            found => found.map_err(StorageError::io("open", SharedLock::MEMBERS))?,
+        };
+        members.lock().map_err(StorageError::io("lock", SharedLock::MEMBERS))?;
+        let directory =
+            storage.lock_file(DIRECTORY).map_err(StorageError::io("open", "the store directory"))?;
+        let alone = directory.try_lock(LockKind::Exclusive);
+        let any = !alone.map_err(StorageError::io("lock", "the store directory"))?;
+        Ok(Self { any, _held: Some(members) })
+    }
 }
 
 impl Entry<'_> {

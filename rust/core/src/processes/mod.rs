@@ -9,10 +9,12 @@ mod mark;
 mod marks;
 mod member;
 mod turns;
+mod watch;
 
 pub(crate) use lock::{Locks, SharedLock};
 pub(crate) use marks::{Bell, Marks};
-pub(crate) use member::Member;
+pub(crate) use member::{Member, Memberships};
+pub(crate) use watch::Watch;
 
 /// The page of the shared marks.
 pub(crate) const MARKS_FILE: &str = "marks";

@@ -2,19 +2,19 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
-use rustix::fs::{Advice, Timespec, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2};
+use rustix::fs::{Advice, AtFlags, Dir, Mode, OFlags, Timespec, fadvise, openat, renameat, unlinkat};
+use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2, retry_on_intr};
 use rustix::thread::futex;
 
 use super::bus::Watch;
@@ -32,10 +32,11 @@ const ZEROS: &[u8] = &[0; 256 << 10];
 const DESCRIPTORS: i32 = 512;
 
 /// A store directory.
+///
+/// It is kept open, and all names are looked up in it and not by its path: if it is removed and another one made under its
+/// path, that is another store, which must not get this one's files.
 #[derive(Debug)]
 pub struct Disk {
-    path: PathBuf,
-    /// Kept open: syncing it makes names durable.
     directory: File,
 }
 
@@ -50,47 +51,58 @@ impl Disk {
         }
         let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
         fs::create_dir_all(path)?;
-        // Absolute, because a program may change its working directory while the store is open.
         let path = path.canonicalize()?;
         for parent in path.ancestors().skip(1).take(missing) {
             File::open(parent)?.sync_all()?;
         }
         let directory = File::open(&path)?;
-        // A process that may not have so many goes without.
-        drop(fcntl_dupfd_cloexec(&directory, DESCRIPTORS - 1));
-        Ok(Self { path, directory })
+        make_room_for_descriptors(&directory);
+        Ok(Self { directory })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+    /// Opens a file to be read and written.
+    fn file(&self, name: &str, more: OFlags) -> io::Result<File> {
+        open_at(&self.directory, name, OFlags::RDWR | more)
     }
+}
+
+/// Opens a file of a directory. What is made may be used by whom the process lets use its files.
+pub(super) fn open_at(directory: &File, name: &str, flags: OFlags) -> io::Result<File> {
+    let opened =
+        retry_on_intr(|| openat(directory, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o666)))?;
+    Ok(File::from(opened))
+}
+
+/// The names in a directory.
+pub(super) fn names(directory: File) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::new(directory)? {
+        // A name that is not UTF-8 is none of ours.
+        names.extend(entry?.file_name().to_str().map(str::to_owned));
+    }
+    names.retain(|name| name != DIRECTORY && name != "..");
+    Ok(names)
 }
 
 impl Storage for Disk {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            // A name that is not UTF-8 is none of ours.
-            names.extend(entry?.file_name().into_string());
-        }
-        Ok(names)
+        names(open_at(&self.directory, DIRECTORY, OFlags::DIRECTORY)?)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).clone();
-        Ok(Arc::new(DiskFile(options.open(self.file(name))?)))
+        Ok(Arc::new(DiskFile(self.file(name, OFlags::CREATE | OFlags::TRUNC)?)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.file(name))?)))
+        Ok(Arc::new(DiskFile(self.file(name, OFlags::empty())?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.file(from), self.file(to))
+        Ok(renameat(&self.directory, from, &self.directory, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.file(name))
+        Ok(unlinkat(&self.directory, name, AtFlags::empty())?)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -98,17 +110,17 @@ impl Storage for Disk {
     }
 
     fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>> {
+        // The directory is opened again: a lock belongs to what was opened, and this one must be of this handle.
         let file = if name == DIRECTORY {
-            File::open(&self.path)?
+            open_at(&self.directory, DIRECTORY, OFlags::DIRECTORY)?
         } else {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(name))?
+            self.file(name, OFlags::CREATE)?
         };
         Ok(Box::new(DiskLock::new(file)?))
     }
 
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(name))?;
+        let file = self.file(name, OFlags::CREATE)?;
         if file.metadata()?.len() < PAGE_BYTES as u64 {
             // Written, not only extended: a full disk must be an error here and not a signal later.
             file.write_all_at(&[0; PAGE_BYTES], 0)?;
@@ -119,14 +131,23 @@ impl Storage for Disk {
     }
 
     fn boot_id(&self) -> io::Result<u128> {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-        u128::from_str_radix(&digits, 16).map_err(io::Error::other)
+        boot_id()
     }
 }
 
+pub(super) fn make_room_for_descriptors(open: &File) {
+    // A process that may not have so many goes without.
+    drop(fcntl_dupfd_cloexec(open, DESCRIPTORS - 1));
+}
+
+pub(super) fn boot_id() -> io::Result<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).map_err(io::Error::other)
+}
+
 #[derive(Debug)]
-struct DiskFile(File);
+pub(super) struct DiskFile(pub(super) File);
 
 impl StorageFile for DiskFile {
     fn len(&self) -> io::Result<u64> {
@@ -169,6 +190,10 @@ impl StorageFile for DiskFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.nlink() > 0)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -250,8 +275,8 @@ impl SharedPage for MappedPage {
         let page = self.mapped.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
         // SAFETY: the mapping is PAGE_BYTES long, page-aligned, writable and lives as long as `self`; atomics
         // make concurrent access from this and other processes defined. There is no way to share words between
-        // processes without it. Should somebody cut the file short, the process gets a bus error: `docs/design.md`
-        // says so under what is assumed of the world.
+        // processes without it. Should somebody cut the file short, the process gets a bus error, unless `check` comes
+        // first: `docs/design.md` says so under what is assumed of the world.
         #[expect(unsafe_code, reason = "see above")]
         unsafe {
             &*page
@@ -272,6 +297,16 @@ impl SharedPage for MappedPage {
         });
         let unknown = || io::Error::other("the file system does not take it, as when it is full or failing");
         Some(why.map_or_else(unknown, io::Error::from_raw_os_error))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.file.metadata()?.len() >= PAGE_BYTES as u64 {
+            return Ok(());
+        }
+        // Zeros, so that no access is a bus error from here on.
+        self.file.set_len(PAGE_BYTES as u64)?;
+        self.words().iter().for_each(|word| word.store(0, Ordering::SeqCst));
+        Err(ErrorKind::UnexpectedEof.into())
     }
 
     fn rings(&self, bell: usize) -> u32 {
@@ -296,6 +331,8 @@ impl SharedPage for MappedPage {
         waiters.fetch_add(1, Ordering::SeqCst);
         // Every way to return is one that the caller looks again after: rung already, time out, a signal.
         let _the_reason = futex::wait(rings, futex::Flags::empty(), seen, timeout.as_ref());
+        // What was cut short meanwhile is there again after this; who finds out says so at the next look.
+        drop(self.check());
         waiters.fetch_sub(1, Ordering::SeqCst);
     }
 }

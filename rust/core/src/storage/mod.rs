@@ -7,17 +7,21 @@ mod bus;
 mod disk;
 mod locks;
 mod memory;
+mod overlay;
+mod read_only;
 
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use disk::Disk;
 pub use locks::abandon_locks_after_fork;
 pub use memory::Memory;
+pub(crate) use overlay::Overlay;
+pub use read_only::ReadOnlyDisk;
 
 /// Bytes of a shared page.
 pub const PAGE_BYTES: usize = 4096;
@@ -42,6 +46,15 @@ pub trait Storage: Debug + Send + Sync {
     fn lock_file(&self, name: &str) -> io::Result<Box<dyn LockFile>>;
     /// Maps the first page of a file for all processes that share it, making the file if need be.
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>>;
+    /// Copies the first page of a file, for one who does not share it; `false` if there is none. Words that change meanwhile
+    /// may be torn. A storage whose pages are files must not make one for this.
+    fn look_at_page(&self, name: &str, copy: &[AtomicU64; PAGE_WORDS]) -> io::Result<bool> {
+        let page = self.shared_page(name)?;
+        for (word, copied) in page.words().iter().zip(copy) {
+            copied.store(word.load(Ordering::Acquire), Ordering::Relaxed);
+        }
+        Ok(true)
+    }
     /// Identifies the current run of the operating system: another boot, another number.
     fn boot_id(&self) -> io::Result<u128>;
 }
@@ -68,6 +81,10 @@ pub trait StorageFile: Debug + Send + Sync {
     fn preallocate(&self, from: u64, length: u64) -> io::Result<()>;
     /// Cuts the file to `length` bytes.
     fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Whether it still has a name: what is written to a file that was removed is lost.
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
     /// Makes the contents durable, and as much about the file as is needed to read them.
     fn sync_data(&self) -> io::Result<()>;
     /// Makes the contents and everything about the file durable.
@@ -98,6 +115,10 @@ pub trait SharedPage: Debug + Send + Sync {
     /// process's own.
     fn trouble(&self) -> Option<io::Error> {
         None
+    }
+    /// Makes sure that the page can be used. One whose file was cut short is an error, once, and then all zeros.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
     }
     /// How often a bell has rung: to be read before looking whether there is anything to wait for.
     fn rings(&self, bell: usize) -> u32;

@@ -4,6 +4,7 @@
 
 pub mod failing;
 pub mod files;
+pub mod frozen;
 pub mod listing;
 pub mod lives;
 pub mod model;
