@@ -53,7 +53,9 @@ impl Life {
             record_conditions: rng.random_ratio(3, 4),
             segment_bytes: [4096, 4096, 8192][rng.random_range(0..3)],
             index_events: [5, 16, 1 << 17, 1 << 17][rng.random_range(0..4)],
+            read_cache_bytes: 0,
             exclusive: count == 1 && rng.random_ratio(1, 3),
+            read_only: false,
         };
         let judge = Arc::new(Judge {
             ledger: Ledger::default(),

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 #[test]
 fn a_segment_that_is_cut_behind_its_end_while_another_handle_reads_it_is_no_error() {
     let disk = Arc::new(SimulatedDisk::default());
-    let options = Options { segment_bytes: 4096, ..Options::default() };
+    let options = Options { segment_bytes: 4096, read_cache_bytes: 0, ..Options::default() };
     let open = || Store::open_in(Arc::clone(&disk) as Arc<_>, options).unwrap();
     let (writer, reader) = (open(), open());
     for known in 1..3 {
@@ -63,7 +63,8 @@ fn a_segment_that_is_cut_behind_its_end_while_another_handle_reads_it_is_no_erro
 fn a_log_that_is_cut_under_an_open_store_is_damage_and_no_panic() {
     for index_events in [4, 1 << 17] {
         let directory = tempfile::tempdir().unwrap();
-        let options = Options { index_events, segment_bytes: 4096, ..Options::default() };
+        let options =
+            Options { index_events, segment_bytes: 4096, read_cache_bytes: 0, ..Options::default() };
         let store = Store::open(directory.path(), options).unwrap();
         for _ in 0..8 {
             store.append(vec![Event::new("A", &["x"], &[7; 1000], None, None).unwrap()], vec![]).unwrap();

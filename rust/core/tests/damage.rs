@@ -35,7 +35,12 @@ struct Patient {
 impl Patient {
     /// A log of about so many bytes in segments of a quarter of that, with index files of so many events.
     fn new(bytes: u64, index_events: usize) -> Self {
-        let options = Options { segment_bytes: (bytes / 4).max(4096), index_events, ..Options::default() };
+        let options = Options {
+            segment_bytes: (bytes / 4).max(4096),
+            index_events,
+            read_cache_bytes: 0,
+            ..Options::default()
+        };
         let storage = Arc::new(Memory::default());
         let store = Store::open_in(Arc::clone(&storage) as Arc<_>, options).unwrap();
         for n in 0u64.. {

@@ -27,7 +27,9 @@ const OPTIONS: Options = Options {
     record_conditions: true,
     segment_bytes: 4096,
     index_events: 24,
+    read_cache_bytes: 0,
     exclusive: false,
+    read_only: false,
 };
 
 fn fixture(version: u32) -> PathBuf {

@@ -118,7 +118,8 @@ fn storage(files: &Files) -> Arc<Memory> {
 }
 
 fn open(storage: &Arc<Memory>) -> Option<Store> {
-    let options = Options { segment_bytes: 4096, index_events: 24, ..Options::default() };
+    let options =
+        Options { segment_bytes: 4096, index_events: 24, read_cache_bytes: 0, ..Options::default() };
     match Store::open_in(Arc::clone(storage) as Arc<dyn Storage>, options) {
         Ok(store) => Some(store),
         Err(OpenError::Storage(error)) => {
