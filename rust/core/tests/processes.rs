@@ -173,7 +173,7 @@ fn a_failure_in_one_handle_stops_the_appends_of_all_until_the_store_is_opened_an
     assert!(matches!(one.append(vec![event("B", &[])], vec![]), Err(AppendError::Storage(_))));
     let refused = other.append(vec![event("B", &[])], vec![]);
     assert!(
-        matches!(&refused, Err(AppendError::Storage(StorageError::Poisoned { cause })) if cause.contains("injected")),
+        matches!(&refused, Err(AppendError::Storage(StorageError::Poisoned { cause })) if cause.contains("os error 5")),
         "{refused:?}"
     );
     assert_eq!(all(&other).len(), 1);
