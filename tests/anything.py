@@ -219,7 +219,7 @@ class Account:
     number: int = 0
 
 
-class Ordered(cp.Event):
+class OddOrder(cp.Event):
     order_id: Any
     total: Any = 0
 
@@ -227,7 +227,7 @@ class Ordered(cp.Event):
         return [f"order:{self.order_id}"] if isinstance(self.order_id, str) else self.order_id
 
 
-class Early(cp.Event):
+class OddFirst(cp.Event):
     """There is one, at position 1."""
 
 
@@ -257,22 +257,22 @@ class Decide(cp.Command):
 
     def run(self, ra: cp.ReadAppender) -> Any:
         ra.read_events(A.limit(1))
-        return ra.append_event(Ordered("o1")) if self.what is None else self.what
+        return ra.append_event(OddOrder("o1")) if self.what is None else self.what
 
 
 class DecideLater(cp.Command):
     async def run(self, ra: cp.ReadAppender) -> Any:
-        return ra.append_event(Ordered("o1"))
+        return ra.append_event(OddOrder("o1"))
 
 
 class Act(cp.CommandWithEffect[Any, Any]):
     def run(self, ra: cp.ReadAppender, deps: Any) -> Any:
-        return ra.append_event(Ordered("o1"))
+        return ra.append_event(OddOrder("o1"))
 
 
-RAW = cp.RawEvent("Ordered", b'{"order_id":"o1","total":1}', ["order:o1"], b"m", uuid.UUID(int=1))
-A = cp.Query().add_item(types=["Ordered"])
-EARLY = cp.Query().add_item(types=["Early"])
+RAW = cp.RawEvent("OddOrder", b'{"order_id":"o1","total":1}', ["order:o1"], b"m", uuid.UUID(int=1))
+A = cp.Query().add_item(types=["OddOrder"])
+EARLY = cp.Query().add_item(types=["OddFirst"])
 NEVER = cp.AppendCondition(cp.Query().add_item(tags=["never"]))
 BROKEN = cp.AppendCondition(A)
 
@@ -310,20 +310,20 @@ SCALARS: list[Any] = [
     10**400, -(10**400), 10**4000, OddInt(3), RudeInt(3), 1j,
     0.0, -0.0, 0.5, 1.5, float("nan"), float("inf"), -float("inf"), 1e308, 5e-324, OddFloat(0.1),
     decimal.Decimal(1), decimal.Decimal("NaN"), fractions.Fraction(1, 3),
-    "", "A", "Ordered", "order:o1", "a" * 255, "a" * 256, "\u00e9" * 127, "\u00e9" * 128, "\0", "a\0b",
+    "", "A", "OddOrder", "order:o1", "a" * 255, "a" * 256, "\u00e9" * 127, "\u00e9" * 128, "\0", "a\0b",
     "\ud800", "a\udfff", "\U0001f980" * 64, "e\u0301", "\u202e", "\ufeff", "a,b", ":", " ", "\n", "1", "nan",
     "None", "x" * 1_000_000, OddStr("A"), Paint.BLUE, Colour.RED, Colour.NUMBER,
     b"", b"\0", b"A", b"\xff" * 20, bytes(16 * 2**20 + 1), OddBytes(b"A"),
     uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), BlankUUID(), OddUUID(), WideUUID(), str(uuid.UUID(int=1)),
     uuid.UUID(int=1).bytes, datetime.datetime(2026, 1, 1), datetime.datetime.max, datetime.date.min,
     datetime.timedelta.max, datetime.UTC, ..., NotImplemented, slice(1), range(10**9),
-    object(), object, type, int, str, dict, list, cp, cp.Event, cp.RawEvent, cp.Query, Ordered, Account,
+    object(), object, type, int, str, dict, list, cp, cp.Event, cp.RawEvent, cp.Query, OddOrder, Account,
     Count, len, print, mischief, lambda *_: None, functools.partial(mischief, 1), coroutine_function,
     types.SimpleNamespace(), Yes(), No(), IteratesOverNothing(), EndsBeforeItBegins(), Indexed(),
-    PathOf("x"), PathOf(3), PathOf(b"x"), RAW, cp.SequencedEvent(1, "Ordered", b"{}"),
+    PathOf("x"), PathOf(3), PathOf(b"x"), RAW, cp.SequencedEvent(1, "OddOrder", b"{}"),
     cp.SequencedEvent(2**64, "Nobody", b"\xff"), A, cp.Query(), cp.Query.all(),
     A.reverse().limit(1).after(5).until(3), cp.QueryItem(["A"]), NEVER, BROKEN, cp.Tag("t"), cp.Backoff(),
-    Ordered("o1"), Ordered(float("nan")), Ordered(object()), Ordered([1]), Ordered("\ud800"), Account(3),
+    OddOrder("o1"), OddOrder(float("nan")), OddOrder(object()), OddOrder([1]), OddOrder("\ud800"), Account(3),
     Account(1j), Account(2**70), Count(), Count(3), Count(cp.Query()), LastOnly(), Decide(), Decide(mischief),
     DecideLater(), Act(), cp.EventRegistry.default(), cp.EventRegistry(), cp.Error("x"),
     cp.UnknownEventType("x"), MischiefError(),
@@ -345,8 +345,8 @@ MAKERS: list[Callable[[], Any]] = [
     *each(lambda: ["a", "b"], list, tuple, set, iter, collections.deque, Restless),
     *each(lambda: [RAW, RAW], list, tuple, set, iter, Restless, LiesAboutItsLength, Negative),
     *each(lambda: [NEVER, NEVER], list, tuple, iter, Restless, SecondThoughts, NoNumber),
-    *each(lambda: [cp.QueryItem(["Ordered"])], list, tuple, iter, Restless, NoNumber),
-    lambda: [RAW, None], lambda: [RAW, Ordered("o1")], lambda: [Ordered("o1"), Ordered("o2")],
+    *each(lambda: [cp.QueryItem(["OddOrder"])], list, tuple, iter, Restless, NoNumber),
+    lambda: [RAW, None], lambda: [RAW, OddOrder("o1")], lambda: [OddOrder("o1"), OddOrder("o2")],
     lambda: [Count(), LastOnly()], lambda: [NEVER, BROKEN], lambda: [NEVER] * 1025, lambda: ["t"] * 1000,
     lambda: [f"t{n}" for n in range(64)], lambda: [f"t{n}" for n in range(65)], lambda: [OddStr("a"), "b"],
     lambda: [RudeInt(1), No(), Yes()], lambda: {"a": 1, "b": 2}, {"a": 1}.keys,

@@ -32,10 +32,10 @@ from tests.anything import (
     Act,
     Count,
     Decide,
-    Early,
     LastOnly,
     MischiefError,
-    Ordered,
+    OddFirst,
+    OddOrder,
     anything,
 )
 from tests.budget import SEED, examples, tries
@@ -82,15 +82,15 @@ FITTING: dict[str, list[Any]] = {
     "base": [0.0],
     "bytes": [1],
     "cap": [0.0, 1],
-    "cls": [Account, Ordered],
+    "cls": [Account, OddOrder],
     "command": [Decide()],
     "condition": [None, NEVER, BROKEN, [NEVER, BROKEN], []],
     "conditions": [1, (NEVER,), (BROKEN,)],
     "data": [b"", b"{}"],
     "deps": [None],
     "durability": ["fsync", "os"],
-    "event": [RAW, Ordered("o1"), Account(), cp.SequencedEvent(1, "Ordered", b'{"order_id":1}'), Decide()],
-    "events": [[RAW], [RAW, RAW], [Ordered("o1")], 1],
+    "event": [RAW, OddOrder("o1"), Account(), cp.SequencedEvent(1, "OddOrder", b'{"order_id":1}'), Decide()],
+    "events": [[RAW], [RAW, RAW], [OddOrder("o1")], 1],
     "event_type": ["Declared"],
     "exclusive": [True, False],
     "expected": [None, 0],
@@ -104,7 +104,7 @@ FITTING: dict[str, list[Any]] = {
     "id": [None, RAW.id],
     "index_files": [1],
     "jitter": [True, False],
-    "items": [None, [cp.QueryItem(["Ordered"])]],
+    "items": [None, [cp.QueryItem(["OddOrder"])]],
     "kind": ["log"],
     "last": [1],
     "limit": [None, 1, 3],
@@ -134,8 +134,8 @@ FITTING: dict[str, list[Any]] = {
     "sync_interval": [0.05],
     "tags": [(), ["a"], ["order:o1"], None],
     "timeout": [None, 0, 0.0005],
-    "type": ["Ordered", "A", None],
-    "types": [["Ordered"], [Ordered], ()],
+    "type": ["OddOrder", "A", None],
+    "types": [["OddOrder"], [OddOrder], ()],
     "until": [None, 1, 2],
     "value": ["v", 1, None, [1]],
     "what": ["w"],
@@ -151,7 +151,7 @@ class World:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
     def __post_init__(self) -> None:
-        self.store.append([cp.encode(Early()), RAW, RAW])
+        self.store.append([cp.encode(OddFirst()), RAW, RAW])
         self.first = log_of(self.store)
         # Each of a class with the methods in question.
         self.receivers: dict[str, Callable[[], Any]] = {
@@ -166,13 +166,13 @@ class World:
             "OnDemandProjection": LastOnly,
             "Projection": Count,
             "Query": lambda: A,
-            "QueryItem": lambda: cp.QueryItem(["Ordered"], ["order:o1"]),
+            "QueryItem": lambda: cp.QueryItem(["OddOrder"], ["order:o1"]),
             "ReadAppender": lambda: cp.ReadAppender(self.store),
         }
 
     def registry(self) -> cp.EventRegistry:
         registry = cp.EventRegistry()
-        registry.register(Ordered, "Ordered")
+        registry.register(OddOrder, "OddOrder")
         return registry
 
     def close(self) -> None:
@@ -303,7 +303,7 @@ def use(world: World, result: Any) -> None:
         result.run(Act() if isinstance(result, cp.CommandWithEffectRunner) else Decide())  # type: ignore[arg-type]
     elif isinstance(result, cp.ReadAppender):
         result.read_events(A.limit(1))
-        result.append_event(Ordered("o1"))
+        result.append_event(OddOrder("o1"))
     elif isinstance(result, cp.Tag):
         world.store.append([declare(Annotated[str, result], "one")])
     elif isinstance(result, cp.Envelope):

@@ -181,7 +181,7 @@ impl Opening {
 /// its loss.
 fn check_never_begun(names: &[String]) -> Result<(), StorageError> {
     let shows = |name: &str| name == MARKS_FILE || name == CURSORS_FILE || is_index_file(name);
-    let Some(file) = names.iter().find(|name| shows(name)) else { return Ok(()) };
+    let Some(file) = names.iter().filter(|name| shows(name)).min() else { return Ok(()) };
     let what = format!("the log is missing, but {file} shows that there was one");
     Err(StorageError::Corrupt(Corruption { file: segment::file_name(1), offset: 0, what }))
 }
