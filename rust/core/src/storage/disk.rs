@@ -42,19 +42,15 @@ pub struct Disk {
 impl Disk {
     /// Opens the directory, creating it and its parents if they do not exist.
     pub fn open(path: &Path) -> io::Result<Self> {
+        // To make what is there but cannot be looked at would say that it exists.
         match fs::metadata(path) {
-            Ok(found) if !found.is_dir() => return Err(Errno::NOTDIR.into()),
-            // To make what is there but cannot be looked at would say that it exists.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(Errno::NOTDIR.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+            Err(error) => return Err(error),
         }
-        let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
-        fs::create_dir_all(path)?;
         // Absolute, because a program may change its working directory while the store is open.
         let path = path.canonicalize()?;
-        for parent in path.ancestors().skip(1).take(missing) {
-            File::open(parent)?.sync_all()?;
-        }
         let directory = File::open(&path)?;
         // A process that may not have so many goes without.
         drop(fcntl_dupfd_cloexec(&directory, DESCRIPTORS - 1));
@@ -64,6 +60,16 @@ impl Disk {
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Makes the directory and those above it that do not exist, durably.
+fn make(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
+    fs::create_dir_all(path)?;
+    for parent in path.canonicalize()?.ancestors().skip(1).take(missing) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Storage for Disk {
