@@ -13,7 +13,8 @@ SECONDS = float(os.environ.get("COUNTERPOINT_SOAK_SECONDS") or 3600) / 30
 def turns(default: int, soak: int) -> Iterator[int]:
     """Numbers from 0: so many by default, and in a soak as many as its time allows, up to `soak`."""
     until = time.monotonic() + SECONDS
-    for turn in range(soak if SOAK else default):
-        if SOAK and time.monotonic() > until:
-            return
+    turn = 0
+    while turn < (soak if SOAK else default) and not (SOAK and time.monotonic() > until):
         yield turn
+        turn += 1
+    print(f"{turn} turns")

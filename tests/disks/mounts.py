@@ -163,10 +163,10 @@ def fill(file: Path, leave: int = 0) -> None:
             raise
 
 
-def forget_pages(process: int) -> None:
-    """Has the kernel let go of all pages of files that it can read again.
+def forget_pages(store: Path, process: int) -> None:
+    """Has the kernel let go of what it has in memory of a store's files and can read again.
 
-    That includes those of a store's index that the process has mapped.
+    That includes what the process has mapped of its index.
     """
     libc, pidfd = ctypes.CDLL(None, use_errno=True), os.pidfd_open(process)
     try:
@@ -178,8 +178,10 @@ def forget_pages(process: int) -> None:
                 assert done == end - start, os.strerror(ctypes.get_errno())
     finally:
         os.close(pidfd)
-    os.sync()
-    Path("/proc/sys/vm/drop_caches").write_text("1")
+    for file in store.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened)
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def shut_down(at: Path, how: int) -> None:

@@ -51,7 +51,7 @@ def test_an_index_page_that_cannot_be_read_is_an_error_and_ends_nobody(
         with writers.talking(READ, at / "store") as process:
             assert process.line() == events[77]
             n = 77 if again else 1234
-            mounts.forget_pages(process.process.pid)
+            mounts.forget_pages(at / "store", process.process.pid)
             disk.page.fail_reads(1 << 30)
             process.say(n)
             assert process.line() == "StorageError 5"

@@ -5,6 +5,7 @@ the store is opened again, appends go on.
 """
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -20,33 +21,32 @@ pytestmark = pytest.mark.timeout(tries(120, 0))
 
 KIB, MIB = 1 << 10, 1 << 20
 FULL = "No space left on device"
+FULL_OR_REFUSED = f"{FULL}|is full or failing"
+"""The second where a change to a mapped page is refused, for which a file system can give no reason."""
 BALLAST = "ballast"
 """A file that keeps room, to be freed."""
 
 KINDS = [pytest.param(kind, marks=need("mounting", "loop", kind)) for kind in ("ext4", "xfs", "btrfs")]
 
 
-def check_what_they_said(processes: list[writers.Writer], full: str = FULL, number: str = "28") -> None:
-    """One met the full disk, the others were told of it."""
+def check_what_they_said(processes: list[writers.Writer]) -> None:
+    """Who met the full disk says so, and so do the others, who were told of it.
+
+    It may be a thread of the store that meets it, after a pause: then all were told.
+    """
     opened = [process for process in processes if "open" not in process.failed]
     for process in processes:
         for tried in ("open", "append", "again"):
             if tried in process.failed:
                 kind, errno, text = process.failed[tried]
-                # A file system may fail to say it: it then ends a change to a mapped page with a signal.
-                assert full in text or "is full or failing" in text, text
-                assert (kind, errno) in (("StorageError", number), ("PoisonedError", "None")), text
+                assert re.search(FULL_OR_REFUSED, text), text
+                assert (kind, errno) in (("StorageError", "28"), ("PoisonedError", "None")), text
     for process in opened:
         assert "append" in process.failed
         assert process.failed["again"][0] == "PoisonedError"
         told = (int(append.split()[2]) for _, _, append in process.told)
         assert process.read >= max(told, default=0)
         assert "read" not in process.failed
-    assert any(
-        process.failed.get(tried, ("", ""))[0] == "StorageError"
-        for process in processes
-        for tried in ("open", "append")
-    )
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -100,7 +100,7 @@ def test_an_idle_store_whose_device_has_filled_up_says_so(
     """Where the file system copies on write, the shared page needs room for the next change to it."""
     with mounts.mounted(mounts.make(kind, tmp_path / "image"), kind, tmp_path / "mount") as at:
         (at / BALLAST).write_bytes(bytes(4 * MIB))
-        with writers.talking(writers.IDLE, at / "store", FULL) as process:
+        with writers.talking(writers.IDLE, at / "store", FULL_OR_REFUSED) as process:
             assert process.line() == "open"
             time.sleep(1.2)  # Until it is sealed.
             mounts.fill(at / "filling")
@@ -108,6 +108,7 @@ def test_an_idle_store_whose_device_has_filled_up_says_so(
             process.say("go")
             assert process.line() in ("StorageError True", "PoisonedError True", "appended 2")
             assert process.line() in ("opening 28", "opened")
+            assert process.line() in ("closed", "StorageError True")
             assert process.line() == "waited 1"
             assert process.ends() == 0
         (at / BALLAST).unlink()
@@ -120,7 +121,7 @@ def test_a_disk_without_room_for_another_file_is_told_of_and_appends_go_on_once_
 ) -> None:
     """Inodes run out at the making of a store, and of each of its files."""
     told: list[str] = []
-    for inodes in range(1, 60) if SOAK else (1, 4, 8, 9, 10, 11):
+    for inodes in range(1, 60) if SOAK else (1, 8, 9, 11):
         at, home = tmp_path / "mount", tmp_path / f"{inodes}"
         home.mkdir()
         with mounts.mounted("none", "tmpfs", at, f"nr_inodes={inodes + 6}"):

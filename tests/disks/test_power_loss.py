@@ -19,9 +19,9 @@ from tests.disks.needs import need
 pytestmark = [pytest.mark.timeout(tries(120, 0)), need("mounting", "loop", "fuse", "ext4")]
 
 SECTOR = 512
-APPENDS, IMAGES = tries(40, 300), tries(50, 250)
+APPENDS = tries(40, 300)
+IMAGES = {"fsync": tries(50, 250), "os": tries(20, 250)}
 """Of one run."""
-RUNS = {"fsync": 1, "os": 1}
 
 
 class History:
@@ -84,7 +84,7 @@ def record(
     return [*stays, *killed, *late], disk.journal
 
 
-@pytest.mark.parametrize("durability", RUNS)
+@pytest.mark.parametrize("durability", IMAGES)
 @pytest.mark.parametrize("kind", ["ext4", pytest.param("xfs", marks=need("xfs"))] if SOAK else ["ext4"])
 def test_whatever_a_device_may_hold_when_the_power_fails_has_all_that_was_acknowledged(
     tmp_path: Path, checker: writers.Checker, kind: str, durability: str
@@ -101,7 +101,7 @@ def test_whatever_a_device_may_hold_when_the_power_fails_has_all_that_was_acknow
             assert len(told) > APPENDS
             assert None in entries
             history = History(home / "empty", home / "base", entries)
-            for cut in sorted(chance.choices(range(len(entries) + 1), k=IMAGES)):
+            for cut in sorted(chance.choices(range(len(entries) + 1), k=IMAGES[durability])):
                 history.copy(cut, chance, home / "cut")
                 expected = [append for sequence, append in told if sequence <= cut]
                 with mounts.mounted(home / "cut", kind, home / "mount") as at:

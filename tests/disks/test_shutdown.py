@@ -69,11 +69,12 @@ def test_an_idle_store_whose_file_system_is_shut_down_says_so(
     ):
         assert process.line() == "open"
         time.sleep(1.2)  # Until it is sealed.
-        mounts.command("sync")
+        mounts.command("sync", "-f", at)
         mounts.shut_down(at, how)
         process.say("go")
         assert process.line() in ("StorageError True", "PoisonedError True")
         assert process.line() == "opening 5"
+        assert process.line() in ("closed", "StorageError True")
         assert process.line() == "waited 1"
         assert process.ends() == 0
     with mounts.mounted(image, kind, at):

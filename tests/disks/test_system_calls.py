@@ -161,3 +161,13 @@ def test_a_system_call_that_fails_is_told_of_and_loses_nothing(
         if SOAK and not times:
             over.add((name, ever))
     assert injected, f"{call} is not called"
+
+
+def test_a_directory_that_cannot_be_looked_at_is_not_said_to_exist(
+    tmp_path: Path, checker: writers.Checker
+) -> None:
+    """Found by every place of a failing `statx`: opening then went on to make the directory."""
+    told = list[str]()
+    assert run_with(tmp_path / "store", "0", checker, "statx", "error=EIO:when=1000", told) == 0
+    for n in (1, 2, 3):
+        assert run_with(tmp_path / "store", f"{n}", checker, "statx", f"error=EIO:when={n}+", told)

@@ -71,7 +71,10 @@ for line in sys.stdin:
 
 
 IDLE = """
+    import re
     waited = []
+    def found(error):
+        return bool(re.search(sys.argv[2], str(error)))
     store = cp.open(sys.argv[1])
     store.append([event("idle.0.0")])
     def wait():
@@ -87,7 +90,7 @@ IDLE = """
     try:
         say("appended", store.append([event("idle.3.0")]))
     except cp.StorageError as error:
-        say(type(error).__name__, sys.argv[2] in str(error))
+        say(type(error).__name__, found(error))
     try:
         cp.open(sys.argv[1]).close()
         say("opened")
@@ -95,8 +98,9 @@ IDLE = """
         say("opening", error.errno)
     try:
         store.close()
+        say("closed")
     except cp.StorageError as error:
-        say(type(error).__name__, sys.argv[2] in str(error))
+        say(type(error).__name__, found(error))
     waiting.join()
     say("waited", len(waited))
 """

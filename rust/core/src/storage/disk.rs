@@ -43,18 +43,14 @@ pub struct Disk {
 impl Disk {
     /// Opens the directory, creating it and its parents if they do not exist.
     pub fn open(path: &Path) -> io::Result<Self> {
+        // To make what is there but cannot be looked at would say that it exists.
         match fs::metadata(path) {
-            Ok(found) if !found.is_dir() => return Err(Errno::NOTDIR.into()),
-            // To make what is there but cannot be looked at would say that it exists.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(Errno::NOTDIR.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+            Err(error) => return Err(error),
         }
-        let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
-        fs::create_dir_all(path)?;
         let path = path.canonicalize()?;
-        for parent in path.ancestors().skip(1).take(missing) {
-            File::open(parent)?.sync_all()?;
-        }
         let directory = File::open(&path)?;
         make_room_for_descriptors(&directory);
         Ok(Self { directory })
@@ -82,6 +78,16 @@ pub(super) fn names(directory: File) -> io::Result<Vec<String>> {
     }
     names.retain(|name| name != DIRECTORY && name != "..");
     Ok(names)
+}
+
+/// Makes the directory and those above it that do not exist, durably.
+fn make(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
+    fs::create_dir_all(path)?;
+    for parent in path.canonicalize()?.ancestors().skip(1).take(missing) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Storage for Disk {
