@@ -32,7 +32,8 @@ pub(crate) struct Cursors {
     closed: RwLock<bool>,
 }
 
-type Positions = BTreeMap<String, u64>;
+/// Cursors by name.
+pub(crate) type Positions = BTreeMap<String, u64>;
 
 impl Cursors {
     pub(crate) fn new(storage: Arc<dyn Storage>, lock: SharedLock) -> Self {
@@ -72,7 +73,8 @@ impl Cursors {
     }
 }
 
-fn load(storage: &dyn Storage) -> Result<Positions, StorageError> {
+/// All cursors; none if there is no file.
+pub(crate) fn load(storage: &dyn Storage) -> Result<Positions, StorageError> {
     let bytes = match read_all(storage) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Positions::new()),
@@ -93,7 +95,8 @@ fn read_all(storage: &dyn Storage) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn encode(positions: &Positions) -> Vec<u8> {
+/// The bytes of the file that holds these.
+pub(crate) fn encode(positions: &Positions) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&length32(positions.len()).to_le_bytes());

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::commit::{Committer, Inbox, Syncer};
 use crate::condition::AppendCondition;
+use crate::copies::{self, Backup, BackupOptions};
 use crate::cursors::Cursors;
-use crate::error::{AppendError, OpenError, ReadError, StorageError};
+use crate::error::{AppendError, CopyError, OpenError, ReadError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::{self, Preparer, Work};
 use crate::limits::InvalidInput;
@@ -112,7 +113,7 @@ pub(crate) struct Shared(RwLock<Option<Arc<Inner>>>);
 /// A store while it is open.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    committer: Arc<Committer>,
+    pub(crate) committer: Arc<Committer>,
     pub(crate) view: Arc<View>,
     cursors: Cursors,
 }
@@ -123,6 +124,8 @@ impl Store {
         options.check()?;
         let path_error = |source| OpenError::Path { path: path.to_owned(), source };
         let storage = Disk::open(path).map_err(path_error)?;
+        // Before anything is made there, such as the files of the locks.
+        copies::refuse_unfinished(&storage.list().map_err(path_error)?)?;
         Self::open_in(Arc::new(storage), options).map_err(|error| error.about_path(path))
     }
 
@@ -243,6 +246,16 @@ impl Store {
         Ok(verify::explain(&inner.view, position)?)
     }
 
+    /// Begins a copy of the store in a new directory, up to its head, while it goes on.
+    pub fn backup(&self, path: &Path, options: BackupOptions) -> Result<Backup, CopyError> {
+        Backup::at(Arc::clone(&self.shared), path, options)
+    }
+
+    /// The same in any storage.
+    pub fn backup_in(&self, storage: Arc<dyn Storage>, options: BackupOptions) -> Result<Backup, CopyError> {
+        Backup::begin(Arc::clone(&self.shared), storage, options)
+    }
+
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
         let inner = self.shared.open()?;
@@ -320,6 +333,16 @@ impl Inner {
     /// The place in the log that [`Inner::head`] is at.
     pub(crate) fn reach(&self) -> Reach {
         self.committer.syncer.visible_reach()
+    }
+
+    /// The place up to which the log is durable: all that readers see by now, which is seen to first. A poisoned store says
+    /// how far it came.
+    pub(crate) fn durable_reach(&self) -> Result<Reach, StorageError> {
+        let syncer = &self.committer.syncer;
+        if syncer.check().is_ok() {
+            syncer.make_durable(syncer.visible())?;
+        }
+        Ok(syncer.marks.durable())
     }
 
     /// Makes sure that the index holds every event up to `head`.

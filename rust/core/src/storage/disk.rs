@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
 
+use std::any::Any;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
@@ -18,7 +19,10 @@ use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2};
 use rustix::thread::futex;
 
 use super::locks::DiskLock;
-use super::{DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{
+    DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Sharing, Storage, StorageFile,
+    places,
+};
 
 /// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
 /// the sync of a small frame a little faster, but selective reads slower by a quarter, since each has to be found.
@@ -42,20 +46,25 @@ impl Disk {
         if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
             return Err(Errno::NOTDIR.into());
         }
-        let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
-        fs::create_dir_all(path)?;
+        places::make(path)?;
+        Self::existing(path)
+    }
+
+    /// Opens a directory that exists.
+    pub(super) fn existing(path: &Path) -> io::Result<Self> {
         // Absolute, because a program may change its working directory while the store is open.
         let path = path.canonicalize()?;
-        for parent in path.ancestors().skip(1).take(missing) {
-            File::open(parent)?.sync_all()?;
-        }
         let directory = File::open(&path)?;
         // A process that may not have so many goes without.
         drop(fcntl_dupfd_cloexec(&directory, DESCRIPTORS - 1));
         Ok(Self { path, directory })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 }
@@ -115,10 +124,16 @@ impl Storage for Disk {
         let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
         u128::from_str_radix(&digits, 16).map_err(io::Error::other)
     }
+
+    fn share(&self, name: &str, how: Sharing, source: &dyn Storage, source_name: &str) -> io::Result<bool> {
+        let source: &dyn Any = source;
+        let Some(source) = source.downcast_ref::<Self>() else { return Ok(false) };
+        places::share(&source.file(source_name), &self.file(name), how)
+    }
 }
 
 #[derive(Debug)]
-struct DiskFile(File);
+pub(super) struct DiskFile(pub(super) File);
 
 impl StorageFile for DiskFile {
     fn len(&self) -> io::Result<u64> {

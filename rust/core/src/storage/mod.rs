@@ -6,7 +6,10 @@
 mod disk;
 mod locks;
 mod memory;
+mod places;
+mod source;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
@@ -17,6 +20,7 @@ use std::time::Duration;
 pub use disk::Disk;
 pub use locks::abandon_locks_after_fork;
 pub use memory::Memory;
+pub use source::DiskSource;
 
 /// Bytes of a shared page.
 pub const PAGE_BYTES: usize = 4096;
@@ -24,7 +28,7 @@ pub const PAGE_BYTES: usize = 4096;
 pub const PAGE_WORDS: usize = PAGE_BYTES / size_of::<u64>();
 
 /// A flat directory of files. Names never contain a separator.
-pub trait Storage: Debug + Send + Sync {
+pub trait Storage: Any + Debug + Send + Sync {
     /// The names of all files, in no particular order.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Creates an empty file, replacing one of that name.
@@ -43,6 +47,26 @@ pub trait Storage: Debug + Send + Sync {
     fn shared_page(&self, name: &str) -> io::Result<Arc<dyn SharedPage>>;
     /// Identifies the current run of the operating system: another boot, another number.
     fn boot_id(&self) -> io::Result<u128>;
+    /// Makes a file with the bytes of another storage's, without copying them. `false` where that cannot be done: then
+    /// nothing was made.
+    fn share(
+        &self,
+        _name: &str,
+        _how: Sharing,
+        _source: &dyn Storage,
+        _source_name: &str,
+    ) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// How two files have the same bytes on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Two files: one that is written to gets blocks of its own.
+    Clone,
+    /// One file with two names.
+    Link,
 }
 
 /// An open file, read and written at positions only.

@@ -4,14 +4,15 @@
 //! second, where they were written since the last sync; a crash keeps, of what was not synced, any subset of sectors.
 //! Names behave alike with the directory's sync.
 
-use std::collections::{BTreeSet, HashMap};
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use counterpoint::storage::{LockFile, MappedFile, Memory, SharedPage, Storage, StorageFile};
+use counterpoint::storage::{LockFile, MappedFile, Memory, SharedPage, Sharing, Storage, StorageFile};
 use parking_lot::Mutex;
 
 const SECTOR: usize = 512;
@@ -133,6 +134,12 @@ impl SimulatedDisk {
         after
     }
 
+    /// The bytes of all files as processes see them.
+    pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let seen = self.seen.lock();
+        seen.iter().map(|(name, file)| (name.clone(), file.lock().seen.clone())).collect()
+    }
+
     fn file(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let contents = self.seen.lock().get(name).cloned().ok_or(ErrorKind::NotFound)?;
         Ok(Arc::new(SimulatedFile { contents, faults: Arc::clone(&self.faults) }))
@@ -185,6 +192,18 @@ impl Storage for SimulatedDisk {
 
     fn boot_id(&self) -> io::Result<u128> {
         Ok(1)
+    }
+
+    /// Links, as between two directories of one file system.
+    fn share(&self, name: &str, how: Sharing, source: &dyn Storage, source_name: &str) -> io::Result<bool> {
+        self.faults.operation()?;
+        let source: &dyn Any = source;
+        let Some(source) = source.downcast_ref::<Self>().filter(|_| how == Sharing::Link) else {
+            return Ok(false);
+        };
+        let contents = source.seen.lock().get(source_name).cloned().ok_or(ErrorKind::NotFound)?;
+        self.seen.lock().insert(name.to_owned(), contents);
+        Ok(true)
     }
 }
 
