@@ -63,6 +63,7 @@ class _Held(TypedDict):
     last_readable: int
     durable: int | None
     cursors: dict[str, int] | None
+    loses_events: bool
     unfinished: bool
     damage_count: int
 

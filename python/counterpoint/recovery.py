@@ -48,7 +48,7 @@ class Damage(msgspec.Struct, frozen=True):
     """Where in the file, in bytes."""
 
     position: int | None
-    """The first position that is lost there, None if no event is."""
+    """The first position that is concerned, None if no event is."""
 
     what: str
     """What is wrong."""
@@ -87,6 +87,9 @@ class Inspection(msgspec.Struct, frozen=True):
     cursors: dict[str, int] | None
     """The named cursors, None if their file is damaged."""
 
+    loses_events: bool
+    """Whether events are known to be lost: then those up to `head` are not all there were."""
+
     unfinished: bool
     """Whether this is a backup, or a salvage, that was not finished."""
 
@@ -104,11 +107,6 @@ class Inspection(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         """Agree with `ok`: a result that is always true would be taken for a good one."""
         return self.ok
-
-    @property
-    def loses(self) -> bool:
-        """Whether an event, or a cursor, is known to be lost."""
-        return self.cursors is None or any(damage.position is not None for damage in self.damages)
 
 
 class Salvage(msgspec.Struct, frozen=True):
@@ -205,10 +203,14 @@ def _show(found: Inspection) -> None:
         print("this is a backup, or a salvage, that was not finished")
     print(f"readable from the beginning: {_events(found.head)} in {found.batches} appends")
     for damage in found.damages:
-        lost = "" if damage.position is None else f" (from position {damage.position} on)"
-        print(f"damaged: {damage.file}, offset {damage.offset}{lost}: {damage.what}")
+        position = "" if damage.position is None else f", position {damage.position}"
+        print(f"damaged: {damage.file}, offset {damage.offset}{position}: {damage.what}")
     if found.damage_count > len(found.damages):
         print(f"and {found.damage_count - len(found.damages)} more")
+    if found.loses_events:
+        print(f"lost: events from position {found.head + 1} on")
+    elif not found:
+        print("no event is known to be lost")
     if found.readable_after:
         print(f"readable after that: {_events(found.readable_after)}, the last at {found.last_readable}")
     if found.durable is None:

@@ -101,6 +101,7 @@ fn inspected(py: Python<'_>, inspection: Inspection) -> PyResult<Inspected<'_>> 
     found.set_item("segments", PyTuple::new(py, inspection.segments)?)?;
     found.set_item("cursors", inspection.cursors)?;
     found.set_item("durable", inspection.durable)?;
+    found.set_item("loses_events", inspection.loses_events)?;
     found.set_item("unfinished", inspection.is_unfinished)?;
     let named = [
         ("log_bytes", inspection.log_bytes),

@@ -45,6 +45,8 @@ pub struct Inspection {
     pub durable: Option<u64>,
     /// The named cursors; `None` if their file is damaged.
     pub cursors: Option<BTreeMap<String, u64>>,
+    /// Whether events are known to be lost.
+    pub loses_events: bool,
     /// Whether it is a copy that was not finished.
     pub is_unfinished: bool,
     /// What is damaged, in order; at most [`MAX_FINDINGS`](crate::MAX_FINDINGS).
@@ -60,7 +62,7 @@ pub struct Damage {
     pub file: String,
     /// Where in the file, in bytes.
     pub offset: u64,
-    /// The first position that is lost there, if any is.
+    /// The first position that is concerned, if any is.
     pub position: Option<u64>,
     /// What is wrong.
     pub what: String,
@@ -97,7 +99,9 @@ impl Inspect {
         let mut findings = Findings::default();
         let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
         firsts.sort_unstable();
+        let mut prefix = Prefix::new(Arc::clone(&storage));
         if firsts.is_empty() {
+            prefix.is_over = true;
             let is_left = |name: &&String| is_left_of_a_store(name);
             let left = names.iter().find(is_left).ok_or(CopyError::NoStore)?;
             let what = format!("the log is missing, but {left} shows that there was one");
@@ -119,7 +123,6 @@ impl Inspect {
             is_unfinished,
             ..Inspection::default()
         };
-        let prefix = Prefix::new(Arc::clone(&storage));
         Ok(Self { storage, _lock: lock, scan: log.scan(1), findings, prefix, witness, found })
     }
 
@@ -163,6 +166,7 @@ impl Inspect {
         self.found.batches = prefix.batches;
         self.found.readable_after = prefix.readable_after;
         self.found.last_readable = prefix.last_readable;
+        self.found.loses_events = prefix.is_over;
         self.found.damage_count = self.findings.count();
         let damage = |found: crate::verify::Finding| Damage {
             file: found.file,
@@ -185,15 +189,19 @@ impl Inspect {
     /// A log that has lost its end is whole up to there.
     fn look_at_the_end(&mut self) {
         let next = self.scan.next_position();
-        let at = self.prefix.last.filter(|last| last.kind == Kind::End && last.next_position == next);
-        if at.is_some() {
+        let has_ended =
+            self.prefix.last.is_some_and(|last| last.kind == Kind::End && last.next_position == next);
+        let name = segment::file_name(next);
+        if has_ended && !self.found.segments.contains(&name) {
             let what = "the segment before it has ended, but this one is missing";
-            self.findings.log(&segment::file_name(next), 0, Some(next), what);
+            self.findings.log(&name, 0, Some(next), what);
+            self.prefix.is_over = true;
         } else if let Some(durable) = self.witness.filter(|durable| durable.position >= next) {
             let (head, durable) = (next - 1, durable.position);
             let what = format!("the log ends at position {head}, but it was durable up to {durable}");
             let (file, offset) = self.prefix.last.map_or((1, 0), |last| (last.segment, last.end));
             self.findings.log(&segment::file_name(file), offset, Some(next), what);
+            self.prefix.is_over = true;
         }
     }
 
