@@ -297,7 +297,6 @@ impl Backup {
         if !self.cursors.is_empty() {
             target.write(CURSORS_FILE, &cursors::encode(&self.cursors))?;
         }
-        target.sync()?;
         self.come_to.index_files =
             wanted.iter().filter(|name| self.index.made.contains(*name)).count() as u64;
         if self.options.verify {

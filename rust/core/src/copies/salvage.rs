@@ -126,7 +126,6 @@ impl Salvage {
         if !cursors.is_empty() {
             target.write(CURSORS_FILE, &cursors::encode(&cursors))?;
         }
-        target.sync()?;
         self.check = Some(Check::begin(target, head)?);
         self.inspection = inspect.result();
         Ok(())
