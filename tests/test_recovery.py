@@ -230,7 +230,7 @@ def test_after_any_damage_all_before_it_is_salvaged(patient: Patient) -> None:
 
 def test_hostile_bytes_are_damage_and_nothing_else(tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    for n in range(tries(60, 10_000)):
+    for n in range(tries(30, 10_000)):
         sick, new = tmp_path / f"sick {n}", tmp_path / f"new {n}"
         sick.mkdir()
         for name in (FIRST, "00000000000000000002.log", "marks", "cursors"):
