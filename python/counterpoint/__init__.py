@@ -8,6 +8,7 @@ This module is the one list of public names.
 
 from counterpoint._engine import QueryItem, RawEvent, SequencedEvent, __version__
 from counterpoint.backoff import Backoff
+from counterpoint.backup import Backup
 from counterpoint.command import Command, CommandRunner, CommandWithEffect, CommandWithEffectRunner
 from counterpoint.embedded import EmbeddedStore, open  # noqa: A004  reads as cp.open(...)
 from counterpoint.envelope import Envelope
@@ -35,6 +36,7 @@ __all__ = [
     "AppendCondition",
     "AppendConditionFailed",
     "Backoff",
+    "Backup",
     "Command",
     "CommandRunner",
     "CommandWithEffect",

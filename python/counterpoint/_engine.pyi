@@ -6,7 +6,7 @@ Private: import the public names from :mod:`counterpoint`. `stubtest` compares t
 from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeAlias, TypedDict, final, type_check_only
 from uuid import UUID
 
 from counterpoint.query import AppendCondition
@@ -34,6 +34,8 @@ __all__ = [
     "StoreLocked",
     "Subscription",
     "__version__",
+    "inspect",
+    "salvage",
 ]
 
 __version__: Final[str]
@@ -45,6 +47,25 @@ MAX_BATCH_EVENTS: Final[int]
 MAX_BATCH_BYTES: Final[int]
 MAX_QUERY_ITEMS: Final[int]
 MAX_CONDITIONS: Final[int]
+
+_Verified: TypeAlias = tuple[
+    dict[str, int], list[tuple[Literal["log", "condition", "index"], str, int, int | None, str]]
+]
+_Inspected: TypeAlias = tuple[_Held, list[tuple[str, int, int | None, str]]]
+
+@type_check_only
+class _Held(TypedDict):
+    segments: tuple[str, ...]
+    log_bytes: int
+    head: int
+    batches: int
+    readable_after: int
+    last_readable: int
+    durable: int | None
+    cursors: dict[str, int] | None
+    loses_events: bool
+    unfinished: bool
+    damage_count: int
 
 class Error(Exception): ...
 
@@ -274,10 +295,13 @@ class Engine:
     def get_cursor(self, name: str) -> int: ...
     def set_cursor(self, name: str, position: int, expected: int | None = None) -> bool: ...
     def stats(self) -> dict[str, int]: ...
-    def verify(
-        self, progress: Callable[[int, int], object] | None = None
-    ) -> tuple[dict[str, int], list[tuple[Literal["log", "condition", "index"], str, int, int | None, str]]]:
+    def verify(self, progress: Callable[[int, int], object] | None = None) -> _Verified:
         """Return counts by name, and findings as (kind, file, offset, position, what)."""
+
+    def backup(
+        self, path: str | PathLike[str], *, copy: bool = False, verify: bool = False
+    ) -> tuple[dict[str, int], _Verified | None]:
+        """Return counts by name, and the verification of the backup."""
 
     def why(self, position: int) -> tuple[int, int, int, list[tuple[tuple[QueryItem, ...] | None, int]]]:
         """Return first, last, recorded_at, and conditions as (items, after)."""
@@ -285,3 +309,13 @@ class Engine:
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
+
+def inspect(path: str | PathLike[str], progress: Callable[[int, int], object] | None = None) -> _Inspected:
+    """Return what the store in a directory holds, and damages as (file, offset, position, what)."""
+
+def salvage(
+    path: str | PathLike[str],
+    new: str | PathLike[str],
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[_Inspected, list[str], _Verified]:
+    """Return the inspection, the cursors that were set back, and the verification of the new store."""

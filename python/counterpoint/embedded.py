@@ -11,10 +11,11 @@ from typing import Literal, Self
 
 from counterpoint._engine import Engine, QueryItem, RawEvent, Read
 from counterpoint.answers import answers_in
+from counterpoint.backup import Backup
 from counterpoint.errors import StoreClosed
 from counterpoint.query import WHOLE, AppendCondition, Query
 from counterpoint.subscription import Subscription
-from counterpoint.verification import Explanation, Finding, Verification
+from counterpoint.verification import Explanation, Verification, verification_of
 from counterpoint.wakeups import Wakeups
 
 __all__ = ["EmbeddedStore", "open"]
@@ -179,8 +180,7 @@ class EmbeddedStore:
         `progress` is called with the bytes that are behind and the bytes there are; what it raises ends the
         verification. Damage is not raised but returned. Raises StorageError where reading itself fails.
         """
-        counts, findings = self._engine.verify(progress)
-        return Verification(**counts, findings=tuple(Finding(*finding) for finding in findings))
+        return verification_of(self._engine.verify(progress))
 
     def why(self, position: int) -> Explanation:
         """Return how the event at `position` came to be in the log: the conditions it was accepted under.
@@ -191,6 +191,29 @@ class EmbeddedStore:
         first, last, recorded_at, given = self._engine.why(position)
         conditions = tuple(AppendCondition(Query.of(items), after) for items, after in given)
         return Explanation(position, first, last, recorded_at, conditions, self)
+
+    def backup(self, path: str | PathLike[str], *, copy: bool = False, verify: bool = False) -> Backup:
+        """Copy the store to the directory `path`, up to its head, while this and other processes go on.
+
+        The backup is a store: :func:`open` opens it. All that was acknowledged when this was called is in it,
+        and so are the named cursors. Log and index files that never change again are cloned where the file
+        system can do that, else hard-linked, else copied. Clones and links cost neither room nor time, but a
+        sector that goes bad damages both stores: with `copy` every byte is copied. With `verify` the backup
+        is verified before it counts.
+
+        The directory is made, with its parents, or is empty. While the backup is made, and if that is broken
+        off, the directory is known to be unfinished: :func:`open` refuses it, and a new backup to the same
+        path replaces it. It is finished once all of it is durable.
+
+        Raises FileExistsError if the directory has other files, ValueError if it is in the store, StoreLocked
+        if it is in use, and the rest of the OSError family for a path that cannot be used; CorruptionError if
+        the log is damaged where it is copied, or the backup does not verify; StorageError for trouble with
+        the storage of either. None of them does the store any harm.
+        """
+        if fspath(path) == MEMORY:
+            raise ValueError(f"a backup is a directory, not {MEMORY!r}")
+        counts, verified = self._engine.backup(path, copy=copy, verify=verify)
+        return Backup(str(fspath(path)), **counts, verification=verified and verification_of(verified))
 
     def close(self) -> None:
         """Close the store. Whoever waits on it gets ``StoreClosed``. Closing twice is fine."""

@@ -10,6 +10,7 @@ import msgspec
 from counterpoint.query import AppendCondition
 
 if TYPE_CHECKING:
+    from counterpoint._engine import _Verified
     from counterpoint.store import Read, Store
 
 __all__ = ["Explanation", "Finding", "Verification"]
@@ -79,6 +80,12 @@ class Verification(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         """Agree with `ok`: a result that is always true would be taken for a good one."""
         return self.ok
+
+
+def verification_of(verified: _Verified) -> Verification:
+    """Make the result of what the engine returns."""
+    counts, findings = verified
+    return Verification(**counts, findings=tuple(Finding(*finding) for finding in findings))
 
 
 @dataclass(frozen=True, slots=True)

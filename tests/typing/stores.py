@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, assert_type
 from uuid import UUID
 
 import counterpoint as cp
+from counterpoint import recovery
 
 
 class Paid(cp.Event):
@@ -70,6 +71,30 @@ def verifications(store: cp.EmbeddedStore) -> None:
     store.verify(lambda done: None)  # type: ignore[arg-type,misc]
     store.why("3")  # type: ignore[arg-type]
     result.head = 3  # type: ignore[misc]
+
+
+def backups(store: cp.EmbeddedStore, path: os.PathLike[str]) -> None:
+    made = store.backup(path, copy=True, verify=True)
+    assert_type(made, cp.Backup)
+    assert_type(made.head, int)
+    assert_type(made.verification, cp.Verification | None)
+
+    store.backup(3)  # type: ignore[arg-type]
+    store.backup(path, True)  # type: ignore[call-arg]
+    made.head = 3  # type: ignore[misc]
+
+
+def recoveries(path: os.PathLike[str]) -> None:
+    found = recovery.inspect(path, progress=lambda done, total: print(done / total))
+    assert_type(found, recovery.Inspection)
+    assert_type(found.cursors, dict[str, int] | None)
+    assert_type([damage.position for damage in found.damages], list[int | None])
+    salvaged = recovery.salvage("damaged", path)
+    assert_type(salvaged.inspection, recovery.Inspection)
+    assert_type(salvaged.verification, cp.Verification)
+
+    recovery.salvage(path)  # type: ignore[call-arg]
+    found.head = 3  # type: ignore[misc]
 
 
 async def asynchronous_appends(raw: cp.RawEvent, condition: cp.AppendCondition) -> None:

@@ -73,7 +73,8 @@ impl Cursors {
     }
 }
 
-fn load(storage: &dyn Storage) -> Result<Positions, StorageError> {
+/// All cursors; none if there is no file.
+pub(crate) fn load(storage: &dyn Storage) -> Result<Positions, StorageError> {
     let bytes = match read_all(storage) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Positions::new()),
@@ -94,6 +95,7 @@ fn read_all(storage: &dyn Storage) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of the file that holds these.
 pub(crate) fn encode(positions: &Positions) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());

@@ -33,6 +33,7 @@
 mod bytes;
 mod commit;
 mod condition;
+mod copies;
 mod cursors;
 #[doc(hidden)]
 pub mod decoders;
@@ -58,7 +59,8 @@ mod view;
 
 pub use commit::Inbox;
 pub use condition::{AppendCondition, Conflict};
-pub use error::{AppendError, Corruption, OpenError, ReadError, StorageError};
+pub use copies::{BackedUp, Backup, BackupOptions, Damage, Inspect, Inspection, Salvage, Salvaged};
+pub use error::{AppendError, CopyError, Corruption, OpenError, ReadError, StorageError};
 pub use event::{Event, EventView, SequencedEvent, Tags};
 pub use limits::{
     InvalidInput, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_CONDITIONS, MAX_CURSORS, MAX_DATA_BYTES,

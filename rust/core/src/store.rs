@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::commit::{Committer, Inbox, Syncer};
 use crate::condition::AppendCondition;
+use crate::copies::{self, Backup, BackupOptions};
 use crate::cursors::Cursors;
-use crate::error::{AppendError, OpenError, ReadError, StorageError};
+use crate::error::{AppendError, CopyError, OpenError, ReadError, StorageError};
 use crate::event::Event;
 use crate::housekeeping::{self, Preparer, Work};
 use crate::limits::InvalidInput;
@@ -146,6 +147,8 @@ impl Store {
         } else {
             Arc::new(Disk::open(path).map_err(path_error)?)
         };
+        // Before anything is made there, such as the files of the locks.
+        copies::refuse_unfinished(&storage.list().map_err(path_error)?)?;
         Self::open_in(storage, options).map_err(|error| error.about_path(path))
     }
 
@@ -304,6 +307,16 @@ impl Store {
         Ok(verify::explain(&inner.view, position)?)
     }
 
+    /// Begins a copy of the store in a new directory, up to its head, while it goes on.
+    pub fn backup(&self, path: &Path, options: BackupOptions) -> Result<Backup, CopyError> {
+        Backup::at(Arc::clone(&self.shared), path, options)
+    }
+
+    /// The same in any storage.
+    pub fn backup_in(&self, storage: Arc<dyn Storage>, options: BackupOptions) -> Result<Backup, CopyError> {
+        Backup::begin(Arc::clone(&self.shared), storage, options)
+    }
+
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
         let inner = self.shared.open()?;
@@ -412,6 +425,28 @@ impl Inner {
         match &self.role {
             Role::Writer(committer) => committer.syncer.visible_reach(),
             Role::Reader(_) => self.view.marks.durable(),
+        }
+    }
+
+    /// The place up to which the log is durable: all that readers see by now, which is seen to first. A poisoned store says
+    /// how far it came.
+    pub(crate) fn durable_reach(&self) -> Result<Reach, StorageError> {
+        if let Role::Writer(committer) = &self.role
+            && committer.syncer.check().is_ok()
+        {
+            committer.syncer.make_durable(committer.syncer.visible())?;
+        }
+        Ok(self.view.marks.durable())
+    }
+
+    /// Does something while no process appends. Who only reads has no say in that.
+    pub(crate) fn while_nobody_appends<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        match &self.role {
+            Role::Writer(committer) => committer.while_nobody_appends(work),
+            Role::Reader(_) => work(),
         }
     }
 

@@ -95,6 +95,11 @@ pub fn path(given: &Any<'_>) -> PyResult<PathBuf> {
     given.extract().map_err(|error| refused("path", "a str or os.PathLike of str", given, error))
 }
 
+/// The path of what is to be made, in the same form.
+pub fn new_path(given: &Any<'_>) -> PyResult<PathBuf> {
+    given.extract().map_err(|error| refused("new", "a str or os.PathLike of str", given, error))
+}
+
 /// What is called with how far something has come; None for nobody.
 pub fn progress<'py>(given: &Any<'py>) -> PyResult<Option<Any<'py>>> {
     match given {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use counterpoint::{Durability, OpenError, Options, Query, ReadOptions, Store};
+use counterpoint::{BackupOptions, Durability, OpenError, Options, Query, ReadOptions, Store};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
@@ -12,6 +12,7 @@ use pyo3::types::{IntoPyDict, PyDict};
 use crate::answers::Answers;
 use crate::arguments;
 use crate::conditions::Conditions;
+use crate::copies;
 use crate::errors;
 use crate::handle::Handle;
 use crate::read::Read;
@@ -248,6 +249,18 @@ impl Engine {
         #[pyo3(from_py_with = arguments::position)] position: u64,
     ) -> PyResult<verify::Explained<'py>> {
         verify::why(py, self.handle.store()?, position)
+    }
+
+    /// Copy the store to a new directory, up to its head; return counts by name, and the verification of the copy if wanted.
+    #[pyo3(signature = (path, *, copy=false, verify=false))]
+    fn backup<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = arguments::path)] path: PathBuf,
+        copy: bool,
+        verify: bool,
+    ) -> PyResult<copies::BackedUp<'py>> {
+        copies::backup(py, self.open_store()?, &path, BackupOptions { copy, verify })
     }
 
     /// Close the store. Closing again does nothing, nor does closing what a parent process opened.

@@ -3,13 +3,17 @@
 use std::io;
 use std::path::Path;
 
-use counterpoint::{AppendError, InvalidInput, OpenError, ReadError};
+use counterpoint::{AppendError, CopyError, InvalidInput, OpenError, ReadError};
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::exceptions::{PyException, PyFileExistsError, PyFileNotFoundError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::conditions::Given;
+
+/// The numbers of the errors that a file exists, and that it does not.
+const EEXIST: i32 = 17;
+const ENOENT: i32 = 2;
 
 create_exception!(
     counterpoint,
@@ -104,12 +108,14 @@ fn storage_with(text: String, error: counterpoint::StorageError) -> PyErr {
         counterpoint::StorageError::Io { source, .. } => {
             with_attribute(StorageError::new_err(text), "errno", source.raw_os_error())
         }
-        counterpoint::StorageError::Corrupt(at) => {
-            let error = with_attribute(CorruptionError::new_err(text), "file", at.file);
-            with_attribute(error, "offset", at.offset)
-        }
+        counterpoint::StorageError::Corrupt(at) => corrupt(text, at),
         counterpoint::StorageError::Poisoned { .. } => PoisonedError::new_err(text),
     }
+}
+
+fn corrupt(text: String, at: counterpoint::Corruption) -> PyErr {
+    let error = with_attribute(CorruptionError::new_err(text), "file", at.file);
+    with_attribute(error, "offset", at.offset)
 }
 
 /// What went wrong at opening `directory`, None for a store in memory.
@@ -121,6 +127,7 @@ pub fn open(directory: Option<&Path>, error: OpenError) -> PyErr {
     match error {
         OpenError::Path { path, source } => Python::attach(|py| path_error(py, &path, &source)),
         OpenError::Locked { pid, .. } => with_attribute(StoreLocked::new_err(text), "pid", pid),
+        OpenError::Unfinished => StorageError::new_err(text),
         OpenError::InvalidOption(text) => PyValueError::new_err(text),
         OpenError::NoStore => Python::attach(|py| no_store(py, directory)),
         OpenError::Storage(error) => storage_with(text, error),
@@ -134,6 +141,25 @@ fn no_store(py: Python<'_>, directory: Option<&Path>) -> PyErr {
     match py.get_type::<PyOSError>().call1(arguments) {
         Ok(error) => PyErr::from_value(error),
         Err(trouble) => trouble,
+    }
+}
+
+/// What went wrong at making or looking at a copy in `directory`.
+pub fn copy(directory: &Path, error: CopyError) -> PyErr {
+    let said = error.to_string();
+    let text = format!("{}: {said}", directory.display());
+    let named = |errno: i32| (errno, said.clone(), directory.as_os_str().to_owned());
+    match error {
+        CopyError::Path { path, source } => Python::attach(|py| path_error(py, &path, &source)),
+        CopyError::Inside { .. } => PyValueError::new_err(said),
+        CopyError::NotEmpty { .. } => PyFileExistsError::new_err(named(EEXIST)),
+        CopyError::NoStore => PyFileNotFoundError::new_err(named(ENOENT)),
+        CopyError::InUse | CopyError::SourceOpen => StoreLocked::new_err(text),
+        CopyError::Closed => closed(),
+        CopyError::BrokenOff => StorageError::new_err(text),
+        CopyError::Unverified { first, .. } => corrupt(text, first),
+        // Which of the two stores it is about is in the text.
+        CopyError::Storage(error) => storage_with(said, error),
     }
 }
 

@@ -6,6 +6,7 @@
 mod answers;
 mod arguments;
 mod conditions;
+mod copies;
 mod engine;
 mod errors;
 mod feed;
@@ -26,6 +27,8 @@ mod _engine {
 
     #[pymodule_export]
     use crate::answers::Answers;
+    #[pymodule_export]
+    use crate::copies::{inspect, salvage};
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

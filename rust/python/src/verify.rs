@@ -35,7 +35,8 @@ pub fn verify<'py>(
     }
 }
 
-fn verified(py: Python<'_>, verification: Verification) -> PyResult<Verified<'_>> {
+/// A verification as Python takes it.
+pub fn verified(py: Python<'_>, verification: Verification) -> PyResult<Verified<'_>> {
     let Verification { head, segments, batches, events, conditions, .. } = verification;
     let Verification { index_files, bytes, findings, finding_count, .. } = verification;
     let counts = PyDict::new(py);

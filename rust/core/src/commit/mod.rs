@@ -270,6 +270,15 @@ impl Committer {
         self.syncer.sync_now()
     }
 
+    /// Looks at the log while nobody appends: whoever moved the written mark has by then cut the segments that had ended.
+    pub(crate) fn while_nobody_appends<T>(
+        &self,
+        look: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let _held = self.append.hold_in_turn(&self.view.marks)?;
+        look()
+    }
+
     /// Refuses new requests and returns once those under way are decided.
     pub(crate) fn close(&self) {
         let mut queue = self.queue.lock();

@@ -218,6 +218,11 @@ impl<'a> Frame<'a> {
         condition::decode(self.guards)
     }
 
+    /// These conditions as they are stored.
+    pub(crate) fn encoded_guards(&self) -> &'a [u8] {
+        self.guards
+    }
+
     /// The position after the last event of this frame.
     pub fn next_position(&self) -> Option<u64> {
         self.header.first_position.checked_add(u64::from(self.event_count))

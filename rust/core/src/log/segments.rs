@@ -42,6 +42,11 @@ impl Segments {
         self.firsts.write().extend(firsts);
     }
 
+    /// The first positions of all that are known here.
+    pub(crate) fn firsts(&self) -> Vec<u64> {
+        self.firsts.read().clone()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.firsts.read().len()
     }

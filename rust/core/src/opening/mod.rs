@@ -10,8 +10,9 @@ use std::sync::atomic::AtomicBool;
 
 use uuid::Uuid;
 
+use crate::copies;
 use crate::cursors::CURSORS_FILE;
-use crate::error::{Corruption, StorageError};
+use crate::error::{Corruption, OpenError, StorageError};
 use crate::index::Index;
 use crate::indexing;
 use crate::log::frame::{Frame, MAX_FRAME_BYTES};
@@ -66,9 +67,10 @@ impl Opening {
     }
 
     /// Recovers the log, or makes the first segment of a new store. For the first member.
-    pub(crate) fn recover(self) -> Result<Opened, StorageError> {
+    pub(crate) fn recover(self) -> Result<Opened, OpenError> {
         let storage = &*self.storage;
         let names = self.names()?;
+        copies::refuse_unfinished(&names)?;
         let cursors = format!("{CURSORS_FILE}{TEMPORARY}");
         let is_left_over = |name: &str| is_prepared(name) || sealing::is_unfinished(name) || name == cursors;
         for name in names.iter().filter(|name| is_left_over(name)) {

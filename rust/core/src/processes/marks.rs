@@ -22,7 +22,7 @@ use super::mark::{MARK_WORDS, Mark};
 use super::turns::{TURN_WORDS, Turns};
 use crate::error::{Corruption, StorageError};
 use crate::log::{Next, Reach, segment};
-use crate::storage::{BELLS, PAGE_WORDS, SharedPage, Storage};
+use crate::storage::{BELLS, Memory, PAGE_WORDS, SharedPage, Storage};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"cpmarks\x03");
 /// The longest text of a cause that is kept.
@@ -100,6 +100,24 @@ impl Marks {
     pub(crate) fn map(storage: &dyn Storage, store: Uuid) -> Result<Self, StorageError> {
         let page = storage.shared_page(MARKS_FILE).map_err(StorageError::io("map", MARKS_FILE))?;
         Ok(Self { page, store })
+    }
+
+    /// The bytes of the page as the last member leaves it, of a log that is durable up to `end`.
+    pub(crate) fn of_closed(store: Uuid, end: Reach) -> Result<Vec<u8>, StorageError> {
+        let marks = Self::map(&Memory::default(), store)?;
+        marks.rebuild(&Memory::default(), end, &[], false)?;
+        Ok(marks.page.words().iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect())
+    }
+
+    /// The store of which the bytes of a page are, and how far they know it to be durable; `None` if they are not whole.
+    pub(crate) fn witness_in(bytes: &[u8]) -> Option<(Uuid, Reach)> {
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut marks = Self::map(&Memory::default(), Uuid::nil()).ok()?;
+        for (word, bytes) in marks.page.words().iter().zip(words) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        marks.store = Uuid::from_u64_pair(marks.get(Word::StoreHigh), marks.get(Word::StoreLow));
+        marks.witnessed().map(|durable| (marks.store, durable))
     }
 
     /// The process that has the store for itself, as far as the page tells.

@@ -1,7 +1,8 @@
 //! A directory of the local file system.
 
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
+#![expect(clippy::disallowed_types, reason = "this is the door")]
 
+use std::any::Any;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::num::NonZeroU64;
@@ -20,7 +21,8 @@ use rustix::thread::futex;
 use super::bus::Watch;
 use super::locks::DiskLock;
 use super::{
-    BELLS, DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile,
+    BELLS, DIRECTORY, LockFile, MappedFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Sharing, Storage,
+    StorageFile, places,
 };
 
 /// How much zero-filling writes at a time. The page cache keeps what one call wrote as one folio: small ones would make
@@ -47,9 +49,14 @@ impl Disk {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => {}
             Ok(_) => return Err(Errno::NOTDIR.into()),
-            Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => places::make(path)?,
             Err(error) => return Err(error),
         }
+        Self::existing(path)
+    }
+
+    /// Opens a directory that exists.
+    pub(super) fn existing(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let directory = File::open(&path)?;
         make_room_for_descriptors(&directory);
@@ -78,16 +85,6 @@ pub(super) fn names(directory: File) -> io::Result<Vec<String>> {
     }
     names.retain(|name| name != DIRECTORY && name != "..");
     Ok(names)
-}
-
-/// Makes the directory and those above it that do not exist, durably.
-fn make(path: &Path) -> io::Result<()> {
-    let missing = path.ancestors().take_while(|path| *path != Path::new("") && !path.is_dir()).count();
-    fs::create_dir_all(path)?;
-    for parent in path.canonicalize()?.ancestors().skip(1).take(missing) {
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
 }
 
 impl Storage for Disk {
@@ -138,6 +135,16 @@ impl Storage for Disk {
 
     fn boot_id(&self) -> io::Result<u128> {
         boot_id()
+    }
+
+    fn holds(&self, path: &Path) -> io::Result<bool> {
+        places::holds(&self.directory, path)
+    }
+
+    fn share(&self, name: &str, how: Sharing, source: &dyn Storage, source_name: &str) -> io::Result<bool> {
+        let source: &dyn Any = source;
+        let Some(source) = source.downcast_ref::<Self>() else { return Ok(false) };
+        places::share((&source.directory, source_name), (&self.directory, name), how)
     }
 }
 

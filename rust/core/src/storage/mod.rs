@@ -8,11 +8,14 @@ mod disk;
 mod locks;
 mod memory;
 mod overlay;
+mod places;
 mod read_only;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,7 +32,7 @@ pub const PAGE_BYTES: usize = 4096;
 pub const PAGE_WORDS: usize = PAGE_BYTES / size_of::<u64>();
 
 /// A flat directory of files. Names never contain a separator.
-pub trait Storage: Debug + Send + Sync {
+pub trait Storage: Any + Debug + Send + Sync {
     /// The names of all files, in no particular order.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Creates an empty file, replacing one of that name.
@@ -57,6 +60,30 @@ pub trait Storage: Debug + Send + Sync {
     }
     /// Identifies the current run of the operating system: another boot, another number.
     fn boot_id(&self) -> io::Result<u128>;
+    /// Whether a path, of which not all need exist, leads into this storage.
+    fn holds(&self, _path: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+    /// Makes a file with the bytes of another storage's, without copying them. `false` where that cannot be done: then
+    /// nothing was made.
+    fn share(
+        &self,
+        _name: &str,
+        _how: Sharing,
+        _source: &dyn Storage,
+        _source_name: &str,
+    ) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// How two files have the same bytes on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Two files: one that is written to gets blocks of its own.
+    Clone,
+    /// One file with two names.
+    Link,
 }
 
 /// An open file, read and written at positions only.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -71,6 +72,10 @@ impl Storage for Overlay {
 
     fn look_at_page(&self, name: &str, copy: &[AtomicU64; PAGE_WORDS]) -> io::Result<bool> {
         self.below.look_at_page(name, copy)
+    }
+
+    fn holds(&self, path: &Path) -> io::Result<bool> {
+        self.below.holds(path)
     }
 
     fn boot_id(&self) -> io::Result<u128> {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::disk::{self, DiskFile};
 use super::locks::DiskLock;
-use super::{DIRECTORY, LockFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile};
+use super::{DIRECTORY, LockFile, PAGE_BYTES, PAGE_WORDS, SharedPage, Storage, StorageFile, places};
 use crate::threads::Mutex;
 
 /// A store directory that may be on a file system that cannot be written to, or belong to somebody else.
@@ -40,7 +40,8 @@ impl ReadOnlyDisk {
     }
 
     fn file(&self, name: &str) -> io::Result<File> {
-        without_access_time(|flags| disk::open_at(&self.directory, name, flags))
+        // Not to be kept waiting by a pipe of that name.
+        without_access_time(|flags| disk::open_at(&self.directory, name, flags | OFlags::NONBLOCK))
     }
 }
 
@@ -66,7 +67,11 @@ impl Storage for ReadOnlyDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(DiskFile(self.file(name)?)))
+        let file = self.file(name)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Arc::new(DiskFile(file)))
     }
 
     fn rename(&self, _: &str, _: &str) -> io::Result<()> {
@@ -111,6 +116,10 @@ impl Storage for ReadOnlyDisk {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
         Ok(true)
+    }
+
+    fn holds(&self, path: &Path) -> io::Result<bool> {
+        places::holds(&self.directory, path)
     }
 
     fn boot_id(&self) -> io::Result<u128> {

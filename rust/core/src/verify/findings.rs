@@ -31,7 +31,7 @@ pub struct Finding {
 
 /// The findings so far.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     kept: Vec<Finding>,
     count: u64,
 }
@@ -44,7 +44,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn log(&mut self, file: &str, offset: u64, position: Option<u64>, what: impl Into<String>) {
+    pub(crate) fn log(&mut self, file: &str, offset: u64, position: Option<u64>, what: impl Into<String>) {
         let (kind, file, what) = (FindingKind::Log, file.to_owned(), what.into());
         self.add(Finding { kind, file, offset, position, what });
     }
@@ -54,11 +54,11 @@ impl Findings {
         self.add(Finding { kind, file, offset, position, what });
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    pub(super) fn take(&mut self) -> Vec<Finding> {
+    pub(crate) fn take(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.kept)
     }
 }

@@ -20,11 +20,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::conditions::Conditions;
-use self::findings::Findings;
+pub(crate) use self::findings::Findings;
 use self::frames::Frames;
 use self::parts::Parts;
 use self::recent::Recent;
-use self::scan::{LogScan, Met};
+pub(crate) use self::scan::{LogScan, Met};
 use crate::error::{ReadError, StorageError};
 use crate::index::sealed::{self, Sealed};
 use crate::indexing;
@@ -80,7 +80,7 @@ pub struct Verify {
 
 /// The log as it was when the verification began.
 #[derive(Clone, Debug)]
-struct Log {
+pub(crate) struct Log {
     storage: Arc<dyn Storage>,
     store: Uuid,
     segments: Vec<(u64, u64)>,
@@ -88,7 +88,11 @@ struct Log {
 }
 
 impl Log {
-    fn find(storage: Arc<dyn Storage>, store: Uuid, until: Option<Reach>) -> Result<Self, StorageError> {
+    pub(crate) fn find(
+        storage: Arc<dyn Storage>,
+        store: Uuid,
+        until: Option<Reach>,
+    ) -> Result<Self, StorageError> {
         let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
         let mut segments = Vec::new();
         let last = until.map_or(u64::MAX, |until| until.segment);
@@ -104,9 +108,14 @@ impl Log {
         Ok(Self { storage, store, segments, until })
     }
 
-    fn scan(&self, from: u64) -> LogScan {
+    pub(crate) fn scan(&self, from: u64) -> LogScan {
         let Self { storage, store, segments, until } = self.clone();
         LogScan::new(storage, store, segments, until, from)
+    }
+
+    /// The bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|(_, length)| length).sum()
     }
 
     fn firsts(&self) -> Vec<u64> {

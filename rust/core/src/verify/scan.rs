@@ -22,7 +22,7 @@ const READ_BYTES: u64 = 1 << 20;
 const SEARCH_EFFORT: u64 = 4;
 
 /// What is met in the log, in order.
-pub(super) enum Met<'a> {
+pub(crate) enum Met<'a> {
     /// A frame that validates and links.
     Frame(&'a Frame<'a>),
     /// The events before this position are not there.
@@ -30,11 +30,11 @@ pub(super) enum Met<'a> {
 }
 
 /// Is told what is met, and the segment that it is in.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(Met<'_>, u64, &mut Findings) -> Result<(), StorageError>;
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(Met<'_>, u64, &mut Findings) -> Result<(), StorageError>;
 
 /// A pass over the log, a piece at a time.
 #[derive(Debug)]
-pub(super) struct LogScan {
+pub(crate) struct LogScan {
     storage: Arc<dyn Storage>,
     store: Uuid,
     /// The segments that there are files of, and their lengths when this began.
@@ -89,12 +89,12 @@ impl LogScan {
     }
 
     /// Where the pass is: all before this position has been met.
-    pub(super) fn next_position(&self) -> u64 {
+    pub(crate) fn next_position(&self) -> u64 {
         self.reading.as_ref().map_or(self.next_position, |reading| reading.end.next_position)
     }
 
     /// Bytes that are behind, and all there are.
-    pub(super) fn progress(&self) -> (u64, u64) {
+    pub(crate) fn progress(&self) -> (u64, u64) {
         let size = |(first, length): &(u64, u64)| match self.until {
             Some(until) if until.segment == *first => until.end.min(*length),
             _ => *length,
@@ -114,7 +114,7 @@ impl LogScan {
     }
 
     /// Reads the next piece; `false` if there is none.
-    pub(super) fn step(&mut self, findings: &mut Findings, visit: Visit<'_>) -> Result<bool, StorageError> {
+    pub(crate) fn step(&mut self, findings: &mut Findings, visit: Visit<'_>) -> Result<bool, StorageError> {
         match self.reading.take() {
             None => self.begin_segment(findings, visit),
             Some(reading) => self.read_piece(reading, findings, visit).map(|()| true),
@@ -364,7 +364,7 @@ impl LogScan {
         if self.until.is_none() && self.is_unused_end()? {
             // Its writer was about to end this segment.
             self.begun = self.segments.len();
-            return Ok(());
+            return self.check_length(segment, end, *length, *capacity, findings);
         }
         let next = self.after_segment();
         let lost = events(end.next_position, next, ["is", "are"]);
@@ -393,7 +393,10 @@ impl LogScan {
         if length > capacity && end.last.is_none() {
             return Ok(());
         }
-        let names = self.storage.list().map_err(StorageError::io("list", "the store directory"))?;
+        let mut names = Vec::new();
+        if self.until.is_some() {
+            names = self.storage.list().map_err(StorageError::io("list", "the store directory"))?;
+        }
         let mut firsts = names.iter().filter_map(|name| segment::first_position(name));
         if !firsts.any(|first| first > segment.first_position) {
             let what = format!("the file has {length} bytes, but it was made with {capacity}");

@@ -20,6 +20,7 @@ pub enum Operation {
     Open,
     Rename,
     Remove,
+    Link,
     SyncDirectory,
     /// A lock is opened or taken.
     Lock,

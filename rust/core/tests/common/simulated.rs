@@ -4,6 +4,7 @@
 //! second, where they were written since the last sync; a crash keeps, of what was not synced, any subset of sectors,
 //! or parts of them, or leaves garbage there. Names behave alike with the directory's sync.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use counterpoint::storage::{
-    LockFile, LockKind, MappedFile, Memory, PAGE_WORDS, SharedPage, Storage, StorageFile,
+    LockFile, LockKind, MappedFile, Memory, PAGE_WORDS, SharedPage, Sharing, Storage, StorageFile,
 };
 use parking_lot::Mutex;
 
@@ -194,6 +195,12 @@ impl SimulatedDisk {
         Some(page.words().iter().map(|word| word.load(Ordering::SeqCst)).collect())
     }
 
+    /// The bytes of all files as processes see them.
+    pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let seen = self.seen.lock();
+        seen.iter().map(|(name, file)| (name.clone(), file.lock().seen.clone())).collect()
+    }
+
     fn file(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let contents = self.seen.lock().get(name).cloned().ok_or(ErrorKind::NotFound)?;
         let told_of = AtomicU64::new(contents.lock().failed_syncs);
@@ -250,6 +257,18 @@ impl Storage for SimulatedDisk {
 
     fn boot_id(&self) -> io::Result<u128> {
         Ok(1)
+    }
+
+    /// Links, as between two directories of one file system.
+    fn share(&self, name: &str, how: Sharing, source: &dyn Storage, source_name: &str) -> io::Result<bool> {
+        let _still = self.faults.operation(Operation::Link)?;
+        let source: &dyn Any = source;
+        let Some(source) = source.downcast_ref::<Self>().filter(|_| how == Sharing::Link) else {
+            return Ok(false);
+        };
+        let contents = source.seen.lock().get(source_name).cloned().ok_or(ErrorKind::NotFound)?;
+        self.seen.lock().insert(name.to_owned(), contents);
+        Ok(true)
     }
 }
 

@@ -423,3 +423,17 @@ fn what_looks_like_a_frame_inside_an_event_is_not_taken_for_one() {
     forged.bytes[offset as usize + 20] ^= 1;
     assert_found(&verify_storage(&forged.storage()), &[log(1, offset, Some(2))]);
 }
+
+#[test]
+fn a_segment_that_was_cut_is_found_though_what_follows_it_never_got_a_frame() {
+    let mut forged = Forged::new();
+    forged.batch(&[event("A", &[])], &[]);
+    let next = forged.next;
+    let storage = forged.storage();
+    let first = storage.open(FIRST).unwrap();
+    first.truncate(4096).unwrap();
+    storage.create(&segment::file_name(next)).unwrap();
+    let opened = Store::open_in(Arc::clone(&storage) as Arc<dyn Storage>, small(16));
+    assert!(opened.is_err(), "{opened:?}");
+    assert_found(&verify_storage(&storage), &[log(1, 4096, None)]);
+}
