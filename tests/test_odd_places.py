@@ -255,7 +255,7 @@ def test_a_segment_that_is_removed_or_cut_under_a_store_is_an_error(tmp_path: Pa
         assert child.line(process) == "open 40"
         os.truncate(first, 700)
         members.tell(process, "go")
-        assert told(process) == ["StorageError", "found False"]
+        assert told(process) == ["CorruptionError", "found False"]
     with pytest.raises(cp.CorruptionError):
         cp.open(tmp_path / "store")
 

@@ -50,8 +50,9 @@ def open(  # noqa: A001  reads as cp.open(...)
 
     With `read_only` there has to be a store, and nothing in its directory is changed, which may be one that
     cannot be written to. The handle shows what is known to be durable and follows what others append. It
-    keeps nobody out, not even an exclusive handle, and takes no other option but `read_cache_bytes`: ValueError. What would change
-    the store raises ``io.UnsupportedOperation``, which is an OSError and a ValueError.
+    keeps nobody out, not even an exclusive handle, and takes no other option but `read_cache_bytes`:
+    ValueError. What would change the store raises ``io.UnsupportedOperation``, which is an OSError and a
+    ValueError.
 
     Raises StoreLocked if it is open and this or the other handle wants it for itself, CorruptionError for a
     damaged log, the OSError family for a path that cannot be used, and ValueError for an option out of range.

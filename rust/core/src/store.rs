@@ -147,8 +147,6 @@ impl Store {
         } else {
             Arc::new(Disk::open(path).map_err(path_error)?)
         };
-        // Before anything is made there, such as the files of the locks.
-        copies::refuse_unfinished(&storage.list().map_err(path_error)?)?;
         Self::open_in(storage, options).map_err(|error| error.about_path(path))
     }
 
@@ -164,6 +162,9 @@ impl Store {
     /// Opens the store in any storage.
     pub fn open_in(storage: Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
         options.check()?;
+        // Before anything is made there, such as the files of the locks.
+        let names = storage.list().map_err(StorageError::io("list", "the store directory"))?;
+        copies::refuse_unfinished(&names)?;
         if options.read_only {
             return Self::open_to_read(&storage, options);
         }
