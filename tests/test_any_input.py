@@ -58,6 +58,9 @@ NOT_TRIED = {
     "OnDemandProjection.apply": "to be overridden",
 }
 
+OPENS = ("open", "EmbeddedStore.backup")
+"""What takes a path, at which it may make a directory."""
+
 NEXT = cp.RawEvent("Next", b"next")
 
 LEGAL = (TypeError, ValueError, OverflowError, cp.Error, MischiefError)
@@ -108,6 +111,14 @@ FITTING: dict[str, list[Any]] = {
     "kind": ["log"],
     "last": [1],
     "limit": [None, 1, 3],
+    "cloned_bytes": [0],
+    "copied_bytes": [1],
+    "copy": [True, False],
+    "linked_bytes": [0],
+    "read_cache_bytes": [None, 0, 4096],
+    "read_only": [False, True],
+    "verification": [None],
+    "verify": [True, False],
     "batches": [1],
     "max_attempts": [1, 4],
     "metadata": [None, b"m"],
@@ -279,7 +290,7 @@ def contained(world: World, name: str, given: dict[str, Any]) -> None:
             given["after"] = min(after, 0)
         elif not is_short:
             given["timeout"] = 0
-    if name == "open" and type(given.get("path")) is str and given["path"] != "memory:":
+    if name in OPENS and type(given.get("path")) is str and given["path"] != "memory:":
         given["path"] = f"{world.home}/{given['path'].replace('..', '')}"
 
 
@@ -297,8 +308,6 @@ def use(world: World, result: Any) -> None:
     elif isinstance(result, cp.EmbeddedStore):
         with result:
             result.append([NEXT])
-        for left in world.home.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
     elif isinstance(result, (cp.CommandRunner, cp.CommandWithEffectRunner)):
         result.run(Act() if isinstance(result, cp.CommandWithEffectRunner) else Decide())  # type: ignore[arg-type]
     elif isinstance(result, cp.ReadAppender):
@@ -340,7 +349,7 @@ def throw(world: World, name: str, positional: list[Any], named: dict[str, Any])
     except LEGAL:
         refused = True
     except OSError:
-        assert name == "open", "only a path can be wrong in this way"
+        assert name in OPENS, "only a path can be wrong in this way"
     except SystemError as error:
         # CPython 3.11 itself, of an iterator over a memoryview that was released.
         if "released memoryview" not in str(error.__cause__):
@@ -351,6 +360,8 @@ def throw(world: World, name: str, positional: list[Any], named: dict[str, Any])
     else:
         with suppress(*LEGAL):
             use(world, result)
+    for made in world.home.iterdir():
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
     world.check(head, refused)
 
 

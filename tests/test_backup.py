@@ -199,7 +199,10 @@ def test_a_backup_whose_process_is_killed_is_known_and_made_by_trying_again(
                 break
             path = backups / str(n)
             members.tell(parent, n)
-            what, _, pid, _ = child.line(parent).split()
+            # Whoever had made the one before may have come to say so.
+            while (said := child.line(parent).split())[0] == "made":
+                assert int(said[1]) == n - 1
+            what, _, pid, _ = said
             assert what == "begins"
             while n % 2 and not path.exists():
                 pass
@@ -216,8 +219,6 @@ def test_a_backup_whose_process_is_killed_is_known_and_made_by_trying_again(
                     assert_unfinished(left)
                 shutil.rmtree(left)
             shutil.rmtree(path)
-            if outcome == "whole":
-                assert child.line(parent).split()[:2] == ["made", str(n)]
     with capsys.disabled():
         print(f"\nbackups killed: {outcomes}")
 

@@ -24,7 +24,7 @@ READ = """
             say("read", *[event.position for event in store.read(cp.Query().add_item(tags=[f"n:{n}"]))])
         except cp.StorageError as error:
             say(type(error).__name__, error.errno)
-    store = cp.open(sys.argv[1])
+    store = cp.open(sys.argv[1], read_cache_bytes=0)
     read(77)
     for line in sys.stdin:
         read(int(line))

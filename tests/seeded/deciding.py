@@ -56,8 +56,8 @@ CONDITIONS = [
         (
             Edit(
                 "commit/mod.rs",
-                "        let _held =\n            self.append",
-                "        let held =\n            self.append",
+                "        let _held = held.inspect_err(",
+                "        let held = held.inspect_err(",
             ),
             Edit(
                 "commit/mod.rs",

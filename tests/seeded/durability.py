@@ -31,14 +31,14 @@ DURABILITY = [
     bug(
         "publish the durable mark before syncing",
         "commit/sync.rs",
-        "            self.segments.get(written.segment)?.sync()?;\n            marks.publish_durable(written);\n",
-        "            marks.publish_durable(written);\n            self.segments.get(written.segment)?.sync()?;\n",
+        "            let synced = self.segments.get(written.segment)?.sync();\n",
+        "            marks.publish_durable(written);\n            let synced = self.segments.get(written.segment)?.sync();\n",
         "faults",
     ),
     bug(
         "publish the written mark before writing",
         "commit/mod.rs",
-        "        writer.flush()?;\n        if writer.reach() == marks.written() {\n            return Ok(());\n        }\n        self.syncer.wrote(writer.reach());\n",
+        "        writer.flush()?;\n        marks.check_intact()?;\n        if writer.reach() == marks.written() {\n            return Ok(());\n        }\n        self.syncer.wrote(writer.reach());\n",
         "        if writer.reach() == marks.written() {\n            return Ok(());\n        }\n        self.syncer.wrote(writer.reach());\n        writer.flush()?;\n",
         "faults",
         "processes",

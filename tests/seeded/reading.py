@@ -86,8 +86,8 @@ READS = [
     bug(
         "a read of several chunks forgets how much it has given",
         "read/mod.rs",
-        "        self.left -= events.len() as u64;\n",
-        "        self.left -= u64::from(!events.is_empty());\n",
+        "            self.rest.left -= new.len() as u64;\n",
+        "            self.rest.left -= u64::from(!new.is_empty());\n",
         "model",
     ),
     bug(
@@ -96,6 +96,34 @@ READS = [
         ".unwrap_or(u64::MAX).min(self.head),",
         ".unwrap_or(u64::MAX),",
         "store a_read_is_a_snapshot",
+    ),
+    bug(
+        "a known answer is given past the end of what is asked for",
+        "read/mod.rs",
+        "let (from, to) = (*low, known.covered.min(*high));",
+        "let (from, to) = (*low, known.covered);",
+        "read_cache",
+    ),
+    bug(
+        "a known answer counts for one position more than was searched",
+        "read/mod.rs",
+        "self.known.as_deref(), self.rest.low - 1);",
+        "self.known.as_deref(), self.rest.low);",
+        "read_cache",
+    ),
+    bug(
+        "a backup is taken for whole before it is",
+        "copies/target.rs",
+        "    names.iter().any(|name| name == MARKER)\n}\n\npub(super) fn list",
+        "    names.len() == 1 && names.iter().any(|name| name == MARKER)\n}\n\npub(super) fn list",
+        "backup",
+    ),
+    bug(
+        "a backup links the segment that recovery writes to",
+        "copies/backup.rs",
+        "            (None, 1) => self.share(&name, &[Sharing::Clone])?,\n",
+        "            (None, 1) => self.share(&name, &[Sharing::Clone, Sharing::Link])?,\n",
+        "backup",
     ),
     bug(
         "a subscription skips what came between two polls",

@@ -151,7 +151,12 @@ impl Committer {
         work: impl FnOnce(&mut LogWriter) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         let marks = &self.view.marks;
-        let held = marks.check_intact().and_then(|()| self.append.hold_in_turn(marks));
+        let intact = marks.check_intact().or_else(|error| match error {
+            // What has failed before goes on failing.
+            StorageError::Io { .. } => self.syncer.check().and(Err(error)),
+            _ => Err(error),
+        });
+        let held = intact.and_then(|()| self.append.hold_in_turn(marks));
         let _held = held.inspect_err(|error| self.syncer.fail(error))?;
         self.syncer.check()?;
         let mut writer = self.view.writer.lock();

@@ -11,6 +11,7 @@
 //!      200..216 who waits for the append lock | 508 nothing: written to see whether the page can be | 509 to 511 bells
 //! ```
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -212,8 +213,12 @@ impl Marks {
     /// Makes sure that nobody has cut the page short or written over it while it is in use. What it says must not be believed
     /// otherwise: a head that is less than one that was seen, for instance (I5).
     pub(crate) fn check_intact(&self) -> Result<(), StorageError> {
-        if self.page.check().is_ok() && self.is_intact() {
-            return Ok(());
+        match self.page.check() {
+            Ok(()) if self.is_intact() => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+                return Err(StorageError::io("use", MARKS_FILE)(error));
+            }
+            _ => {}
         }
         // For those who find a page of the right length.
         self.set(Word::Magic, 0);

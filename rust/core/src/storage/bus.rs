@@ -83,6 +83,11 @@ impl Watch {
         Self(place)
     }
 
+    /// Whether it is certain that no page of it was exchanged.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.is_some_and(|place| place.state.load(Ordering::Acquire) == WHOLE)
+    }
+
     /// Whether a page of it was exchanged.
     pub(super) fn is_lost(&self) -> bool {
         self.0.is_some_and(|place| place.state.load(Ordering::Acquire) != WHOLE)
@@ -172,12 +177,15 @@ fn copy_over(address: usize) -> bool {
         if file < 0 {
             return false;
         }
-        let copied = libc::write(file, start, PAGE_BYTES) == PAGE_BYTES as isize && {
+        // One that cannot be read either, as when its file was cut short, is exchanged for zeros.
+        let copied = libc::write(file, start, PAGE_BYTES) == PAGE_BYTES as isize
+            || libc::ftruncate(file, PAGE_BYTES as libc::off_t) == 0;
+        let exchanged = copied && {
             let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
             libc::mmap(start, PAGE_BYTES, access, flags, file, 0) == start
         };
         libc::close(file);
-        copied
+        exchanged
     }
 }
 

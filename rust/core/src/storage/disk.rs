@@ -288,8 +288,7 @@ impl SharedPage for MappedPage {
         let page = self.mapped.as_mut_ptr().cast::<[AtomicU64; PAGE_WORDS]>();
         // SAFETY: the mapping is PAGE_BYTES long, page-aligned, writable and lives as long as `self`; atomics
         // make concurrent access from this and other processes defined. There is no way to share words between
-        // processes without it. Should somebody cut the file short, the process gets a bus error, unless `check` comes
-        // first: `docs/design.md` says so under what is assumed of the world.
+        // processes without it. Should somebody cut the file short, the page is exchanged for zeros, as `bus` says.
         #[expect(unsafe_code, reason = "see above")]
         unsafe {
             &*page
@@ -313,10 +312,11 @@ impl SharedPage for MappedPage {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.file.metadata()?.len() >= PAGE_BYTES as u64 {
+        // A page that was cut off shows when it is touched; looking at the file each time would cost half a microsecond.
+        if self.watch.is_whole() || self.file.metadata()?.len() >= PAGE_BYTES as u64 {
             return Ok(());
         }
-        // Zeros, so that no access is a bus error from here on.
+        // Zeros, here and in the file, for the other processes.
         self.file.set_len(PAGE_BYTES as u64)?;
         self.words().iter().for_each(|word| word.store(0, Ordering::SeqCst));
         Err(ErrorKind::UnexpectedEof.into())
