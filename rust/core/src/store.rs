@@ -263,8 +263,7 @@ impl Store {
     /// The last visible position, 0 for an empty store.
     pub fn head(&self) -> Result<u64, ReadError> {
         let inner = self.shared.open()?;
-        inner.refresh()?;
-        Ok(inner.head())
+        Ok(inner.head()?)
     }
 
     /// Waits until the head is past `after`, at most for `timeout`. Returns the head.
@@ -299,8 +298,7 @@ impl Store {
     /// How the event at a position came to be in the log.
     pub fn why(&self, position: u64) -> Result<Explanation, ReadError> {
         let inner = self.shared.open()?;
-        inner.refresh()?;
-        let head = inner.head();
+        let head = inner.head()?;
         if !(1..=head).contains(&position) {
             return Err(InvalidInput::NoSuchPosition { position, head }.into());
         }
@@ -321,8 +319,7 @@ impl Store {
     /// Figures about the store.
     pub fn stats(&self) -> Result<Stats, ReadError> {
         let inner = self.shared.open()?;
-        inner.refresh()?;
-        let head = inner.head();
+        let head = inner.head()?;
         inner.index_up_to(head)?;
         let index = inner.view.index.read();
         Ok(Stats {
@@ -408,36 +405,37 @@ impl Inner {
         }
     }
 
-    /// To be called before a head is taken: one who only reads has to look where it is now, and nobody may take it from marks
-    /// that somebody has damaged.
-    pub(crate) fn refresh(&self) -> Result<(), StorageError> {
-        match &self.role {
-            Role::Writer(_) => self.view.marks.check_intact(),
-            Role::Reader(reader) => reader.refresh(),
-        }
-    }
-
-    pub(crate) fn head(&self) -> u64 {
-        self.reach().position
+    /// The last position that readers see.
+    pub(crate) fn head(&self) -> Result<u64, StorageError> {
+        Ok(self.reach()?.position)
     }
 
     /// The place in the log that [`Inner::head`] is at.
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn reach(&self) -> Result<Reach, StorageError> {
         match &self.role {
-            Role::Writer(committer) => committer.syncer.visible_reach(),
-            Role::Reader(_) => self.view.marks.durable(),
+            Role::Writer(committer) => self.if_intact(committer.syncer.visible_reach()),
+            Role::Reader(reader) => {
+                // It has to look where that is now.
+                reader.refresh()?;
+                Ok(self.view.marks.durable())
+            }
         }
     }
 
     /// The place up to which the log is durable: all that readers see by now, which is seen to first. A poisoned store says
     /// how far it came.
     pub(crate) fn durable_reach(&self) -> Result<Reach, StorageError> {
-        if let Role::Writer(committer) = &self.role
-            && committer.syncer.check().is_ok()
-        {
+        let Role::Writer(committer) = &self.role else { return self.reach() };
+        if committer.syncer.check().is_ok() {
             committer.syncer.make_durable(committer.syncer.visible())?;
         }
-        Ok(self.view.marks.durable())
+        self.if_intact(self.view.marks.durable())
+    }
+
+    /// What was read from the marks, unless they have been damaged. Looked at afterwards: they may be lost at any moment.
+    fn if_intact(&self, reach: Reach) -> Result<Reach, StorageError> {
+        self.view.marks.check_intact()?;
+        Ok(reach)
     }
 
     /// Does something while no process appends. Who only reads has no say in that.

@@ -122,7 +122,6 @@ impl Backup {
         let source = Arc::clone(&view.sealer.storage);
         // Before the head: what a cursor has passed must be in the backup, or its reader would miss what is appended there.
         let cursors = cursors::load(&*source)?;
-        inner.refresh()?;
         let until = inner.durable_reach()?;
         // An empty segment may be made longer, with a new header, and one that has ended may be cut: not at this moment.
         let last_header = inner.while_nobody_appends(|| view.segments.get(until.segment)?.header())?;

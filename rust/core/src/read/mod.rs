@@ -57,8 +57,7 @@ impl Read {
             return Err(InvalidInput::ZeroLimit.into());
         }
         let inner = store.open()?;
-        inner.refresh()?;
-        let head = inner.head();
+        let head = inner.head()?;
         inner.index_up_to(head)?;
         Ok(Self { store, query, options, head })
     }

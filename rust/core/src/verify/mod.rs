@@ -127,8 +127,7 @@ impl Verify {
     pub(crate) fn of_store(store: Arc<Shared>) -> Result<Self, ReadError> {
         let inner = store.open()?;
         let view = &inner.view;
-        inner.refresh()?;
-        let until = inner.reach();
+        let until = inner.reach()?;
         inner.index_up_to(until.position)?;
         // Only now: from here on no tail that holds events up to the head is divided.
         let (sealed, ends) = {
