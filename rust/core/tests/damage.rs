@@ -228,7 +228,7 @@ fn zeros_garbage_and_older_bytes_over_the_last_frames_are_never_a_wrong_answer()
     let (mut written, mut missed) = (0, 0);
     for at in used.saturating_sub(if is_soak() { 4000 } else { 500 })..(used + 64).min(bytes.len()) {
         for size in [1, 4, 8, 64, 300].map(|size: usize| size.min(bytes.len() - at)) {
-            let older = rng.random_range(0..at);
+            let older = rng.random_range(0..at.max(1));
             let overwritten: [(&str, Vec<u8>); 4] = [
                 ("zeros", vec![0; size]),
                 ("ones", vec![0xFF; size]),

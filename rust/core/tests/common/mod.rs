@@ -8,6 +8,7 @@ pub mod frozen;
 pub mod listing;
 pub mod lives;
 pub mod model;
+pub mod reading;
 pub mod simulated;
 
 use std::time::Duration;
