@@ -112,7 +112,7 @@ def record(
 
 
 def test_what_ext4_takes_to_be_written_whole_is_not_torn() -> None:
-    """Found by a soak: of an image with half a superblock ext4 says that it is none of its own."""
+    """Of an image with half a superblock ext4 says that it is none of its own, whatever the store did."""
     chance = random.Random(SEED)
     for offset in (0, 1024):
         write = device.Write(offset, bytes(4096))
