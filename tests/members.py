@@ -39,7 +39,10 @@ def check_log(store: cp.EmbeddedStore, told: Sequence[str]) -> list[Stored]:
     for line in told:
         name, size, last = line.split()
         first = int(last) - int(size)
-        assert names[first : int(last)] == [f"{name}.{n}" for n in range(int(size))], line
+        there = names[first : int(last)]
+        assert there == [f"{name}.{n}" for n in range(int(size))], (
+            f"of {line!r} there is {there}; the log has {len(log)} events"
+        )
     for batch, size in Counter(name.rpartition(".")[0] for name in names).items():
         assert size == int(batch.rpartition(".")[2]) % 3 + 1, f"{batch} is there in part"
     return log

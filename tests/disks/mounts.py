@@ -43,7 +43,7 @@ _MAKE = {
         "-I",
         "256",
         "-N",
-        "1024",
+        "4096",
         "-E",
         "lazy_itable_init=0,nodiscard",
     ],

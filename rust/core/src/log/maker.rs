@@ -100,6 +100,20 @@ impl SegmentMaker {
         Ok((Arc::new(Segment::new(header.first_position, file)), End::of_empty(header, checksum)))
     }
 
+    /// The segments after the one that begins at `first`. They are not kept open: other files may get their names.
+    pub(crate) fn segments_after(&self, first: u64) -> Result<Vec<Segment>, StorageError> {
+        let names = self.storage.list().map_err(StorageError::io("list", "the store directory"))?;
+        let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_position(name)).collect();
+        firsts.retain(|one| *one > first);
+        firsts.sort_unstable();
+        let open = |first| {
+            let name = segment::file_name(first);
+            let file = self.storage.open(&name).map_err(StorageError::io("open", &name))?;
+            Ok(Segment::new(first, file))
+        };
+        firsts.into_iter().map(open).collect()
+    }
+
     /// Removes all segments after the one that begins at `first`.
     pub(crate) fn remove_after(&self, first: u64) -> Result<(), StorageError> {
         let names = self.storage.list().map_err(StorageError::io("list", "the store directory"))?;

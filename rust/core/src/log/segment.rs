@@ -29,6 +29,8 @@ pub const MAX_CAPACITY: u64 = 1 << 30;
 pub const EXTENSION: &str = ".log";
 
 const MAGIC: [u8; 8] = *b"cplog\r\n\x1a";
+/// How much is looked at, and made zeros, in one go.
+const WIPED_AT_ONCE: usize = 1 << 20;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +204,24 @@ impl Segment {
         Record::decode(bytes, seed, position, offset).ok_or_else(|| {
             self.corrupt(offset, format!("the record of event {position} does not match its checksum"))
         })
+    }
+
+    /// Makes everything from the offset on zeros, durably.
+    pub(crate) fn wipe(&self, from: u64) -> Result<(), StorageError> {
+        let (mut offset, length) = (from, self.len()?);
+        let mut bytes = Vec::new();
+        while offset < length {
+            let count =
+                usize::try_from(length - offset).map_or(WIPED_AT_ONCE, |left| left.min(WIPED_AT_ONCE));
+            bytes.resize(count, 0);
+            self.read(&mut bytes, offset)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                bytes.fill(0);
+                self.file.write_all_at(&bytes, offset).map_err(StorageError::io("wipe", self.name()))?;
+            }
+            offset += count as u64;
+        }
+        self.sync()
     }
 
     pub(crate) fn corrupt(&self, offset: u64, what: impl Into<String>) -> StorageError {

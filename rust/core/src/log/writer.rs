@@ -263,8 +263,23 @@ impl LogWriter {
         self.asked_at = 0;
     }
 
-    /// Removes the segments after this one, which nobody knows of.
+    /// Removes the segments after this one, which nobody knows of, and what ends this one: one that has ended without a
+    /// successor shows a loss.
+    ///
+    /// The last one goes first, and the one before it loses its frames only when the last has none any more: a power loss
+    /// in between leaves an ended segment with one that continues it, or one that has not ended with an empty one.
     pub(crate) fn remove_successors(&self) -> Result<(), StorageError> {
+        let mut successors = self.maker.segments_after(self.segment.first_position)?;
+        if let Some(last) = successors.last() {
+            last.wipe(HEADER_BYTES as u64)?;
+        }
+        while let Some(last) = successors.pop() {
+            match successors.last() {
+                Some(before) => before.wipe(HEADER_BYTES as u64)?,
+                None => self.segment.wipe(self.end.offset)?,
+            }
+            self.maker.remove_after(last.first_position - 1)?;
+        }
         self.maker.remove_after(self.segment.first_position)
     }
 

@@ -92,7 +92,7 @@ impl Opening {
             }
         };
         let Found { segment, end, unsynced, unused } = found;
-        let mut writer = self.writer(segment, end);
+        let mut writer = self.writer(Arc::clone(&segment), end);
         let marks = Marks::map(storage, writer.store())?;
         // Up to here a damaged log is as it was found.
         marks.check(&writer.reach())?;
@@ -101,6 +101,8 @@ impl Opening {
         }
         writer.settle_empty()?;
         if let Some(name) = unused {
+            // Whoever took back that this segment had ended may have died before that was durable.
+            segment.sync()?;
             storage.remove(&name).map_err(StorageError::io("remove", &name))?;
         }
         // Whoever made the store may have died, or failed, between naming its first segment and this sync.

@@ -215,8 +215,9 @@ impl Marks {
     pub(crate) fn check_intact(&self) -> Result<(), StorageError> {
         match self.page.check() {
             Ok(()) if self.is_intact() => return Ok(()),
+            // That the file cannot be looked at says nothing of what is in it.
             Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
-                return Err(StorageError::io("use", MARKS_FILE)(error));
+                return Err(StorageError::io("look at", MARKS_FILE)(error));
             }
             _ => {}
         }
@@ -384,8 +385,48 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::storage::Memory;
+
+    /// A page whose file cannot be looked at.
+    #[derive(Debug)]
+    struct Unseen(Arc<dyn SharedPage>, ErrorKind);
+
+    impl SharedPage for Unseen {
+        fn words(&self) -> &[AtomicU64; PAGE_WORDS] {
+            self.0.words()
+        }
+        fn check(&self) -> io::Result<()> {
+            Err(self.1.into())
+        }
+        fn rings(&self, bell: usize) -> u32 {
+            self.0.rings(bell)
+        }
+        fn ring(&self, bell: usize, count: u32) {
+            self.0.ring(bell, count);
+        }
+        fn wait(&self, bell: usize, seen: u32, timeout: Duration) {
+            self.0.wait(bell, seen, timeout);
+        }
+    }
+
+    #[test]
+    fn marks_that_cannot_be_looked_at_are_no_damage_and_stay_what_they_are() {
+        let (storage, store) = (Memory::default(), Uuid::from_bytes([7; 16]));
+        let marks = Marks::map(&storage, store).unwrap();
+        marks.rebuild(&storage, Reach::default(), &[], false).unwrap();
+        let seen_through = |error| Marks { page: Arc::new(Unseen(Arc::clone(&marks.page), error)), store };
+
+        let found = seen_through(ErrorKind::PermissionDenied).check_intact();
+        assert!(matches!(&found, Err(StorageError::Io { file, .. }) if file == MARKS_FILE), "{found:?}");
+        marks.check_intact().unwrap();
+
+        let found = seen_through(ErrorKind::UnexpectedEof).check_intact();
+        assert!(matches!(&found, Err(StorageError::Corrupt(at)) if at.file == MARKS_FILE), "{found:?}");
+        assert!(marks.check_intact().is_err(), "the others are told");
+    }
 
     #[test]
     fn what_a_damaged_page_says_of_syncs_is_forgotten_when_it_is_made_anew() {
