@@ -81,8 +81,8 @@ fn a_power_loss_while_a_rollover_of_one_who_was_killed_is_taken_back_leaves_a_st
                 assert_whole(&store);
             }
             moments = number;
-            if appended.is_ok() {
-                assert_eq!(appended.unwrap(), 3);
+            if let Ok(position) = appended {
+                assert_eq!(position, 3);
                 break;
             }
         }
