@@ -36,9 +36,9 @@ def markdown(growth: Mapping[str, Any]) -> str:
             "events",
             *(column for column, _ in COLUMNS[:2]),
             "of the limit",
+            "ten bare reads, µs",
             *(c for c, _ in COLUMNS[2:]),
         )
-        header = (*header[:4], "ten bare reads, µs", *header[4:])
         lines += [f"{title}:", "", line(header), line(["---:"] * len(header))]
         lines += [_line(point, name) for point in growth["points"] if name in point["median"]["append"]]
         lines.append("")

@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::housekeeping::{self, Preparer, Work};
 use crate::limits::InvalidInput;
 use crate::log::{Reach, SegmentMaker, Segments, StoreSeed, segment};
-use crate::opening::{self, OpenedToRead, Opening};
+use crate::opening::{self, Opened, OpenedToRead, Opening};
 use crate::processes::{Bell, Locks, Member, SharedLock};
 use crate::query::Query;
 use crate::read::{Read, ReadCache, ReadOptions};
@@ -181,17 +181,9 @@ impl Store {
         };
         let opened = if entry.is_first { opening.recover()? } else { opening.join()? };
         entry.complete()?;
-        let marks = Arc::new(opened.marks);
-        let syncer = Syncer::new(Arc::clone(&marks), locks.sync, Arc::clone(&segments), options.durability);
-        let view = Arc::new(View {
-            seed: StoreSeed::new(opened.writer.store()),
-            writer: Mutex::new(opened.writer),
-            index: RwLock::new(opened.index),
-            sealer: opened.sealer,
-            segments,
-            marks,
-            cache: ReadCache::new(options.read_cache_bytes),
-        });
+        let view = Arc::new(view(opened, segments, options));
+        let (marks, segments) = (Arc::clone(&view.marks), Arc::clone(&view.segments));
+        let syncer = Syncer::new(marks, locks.sync, segments, options.durability);
         let work = Arc::new(Work::default());
         let committer = Arc::new(Committer::new(
             locks.append,
@@ -214,15 +206,7 @@ impl Store {
 
     fn open_to_read(storage: &Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
         let OpenedToRead { opened, segments, storage, watch } = opening::open_to_read(storage, options)?;
-        let view = Arc::new(View {
-            seed: StoreSeed::new(opened.writer.store()),
-            writer: Mutex::new(opened.writer),
-            index: RwLock::new(opened.index),
-            sealer: opened.sealer,
-            segments,
-            marks: Arc::new(opened.marks),
-            cache: ReadCache::new(options.read_cache_bytes),
-        });
+        let view = Arc::new(view(opened, segments, options));
         let cursors = Cursors::new(Arc::clone(&storage), SharedLock::open(&*storage, SharedLock::CURSORS)?);
         let inner = Inner { role: Role::Reader(Reader::new(watch, Arc::clone(&view))), view, cursors };
         Ok(Self {
@@ -375,6 +359,18 @@ impl Store {
             }
         });
         closed.and(left)
+    }
+}
+
+fn view(opened: Opened, segments: Arc<Segments>, options: Options) -> View {
+    View {
+        seed: StoreSeed::new(opened.writer.store()),
+        writer: Mutex::new(opened.writer),
+        index: RwLock::new(opened.index),
+        sealer: opened.sealer,
+        segments,
+        marks: Arc::new(opened.marks),
+        cache: ReadCache::new(options.read_cache_bytes),
     }
 }
 
